@@ -1,0 +1,39 @@
+r"""R(2+1)D: convolutions over space and over time in turn. Tran et al. 2018.
+
+    python train.py --config configs/r2plus1d.py
+
+trains on `motions` in minutes on two CPU cores.
+
+    python train.py --config configs/r2plus1d.py:r34-8x8-k400 \
+        --config.data.train_file=train.txt --config.data.test_file=val.txt --config.data.root=DIR
+
+is MMAction2's recipe for Kinetics-400. It reached 69.76 % top-1 there.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import common
+
+
+def get_config(variant: str = "") -> ConfigDict:
+    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    config = common.motions(
+        {"name": "r2plus1d", "depth": 34, "stage_blocks": (1, 1, 1, 1), "width": 16}
+        | {"dropout": 0.5, "bn_group": 0}
+    )
+    if variant:
+        common.pick(VARIANTS, variant)(config)
+    return config
+
+
+def r34_8x8(config: ConfigDict) -> None:
+    """r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb, the one with batch norm over all GPUs."""
+    common.kinetics(config, clips_per_gpu=8, epochs=180)
+    common.thirty_views(config)
+    config.model.bn_group = 0
+    config.data.update(clip_len=8, frame_interval=8)
+    config.train.eval_every_epochs = 20
+    config.optim.update(learning_rate=0.01, decay_epochs=180.0)
+
+
+VARIANTS = {"r34-8x8-k400": r34_8x8}

@@ -1,0 +1,47 @@
+"""Tests the newest checkpoint of a run under the protocol that is stored with it.
+
+    python eval.py --workdir DIR [--config.key=value ...]
+
+Needs the directory alone (and the data set). What is given on the command line overrides the
+stored config: another data set, another protocol. Prints the accuracies and writes them, with
+the scores of every video, to DIR/eval/; an earlier result of another test is kept there.
+"""
+
+import logging
+import sys
+
+import jax
+
+from jaxaction import checkpoint, evaluate, flags, from_config, results
+from train import keep_compiled_programs
+
+
+def main(argv: list[str]) -> None:
+    workdir, overrides = flags.parse_eval(argv)
+    keep_compiled_programs()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
+    run = checkpoint.load_run(workdir)
+    config = flags.apply_overrides(run.config, overrides)
+    from_config.set_precision(config)
+    evaluate.check_fits(run.variables, from_config.abstract_variables(config))
+    source = from_config.source(config, "test")
+    difference = evaluate.differing_labels(run.label_names, source.label_names)
+    if difference:
+        print(f"eval.py: warning: {difference}; accuracies mean little", file=sys.stderr)
+    found = evaluate.run(
+        from_config.model(config),
+        run.variables,
+        source,
+        from_config.protocol(config.test),
+        evaluate.settings(config),
+    )
+    if jax.process_index() == 0:
+        names = run.label_names or source.label_names
+        about = evaluate.about(config, run.step)
+        path = results.write(workdir, "test", found, names, about)
+        print(f"{workdir}, step {run.step}: {path}")
+        print(results.summary("test", found))
+
+
+if __name__ == "__main__":
+    flags.run_main(main)

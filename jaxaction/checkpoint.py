@@ -1,0 +1,179 @@
+"""The checkpoints of a run, `WORKDIR/checkpoints/STEP`, saved and restored by Orbax.
+
+A checkpoint has the items `variables`, `optimizer`, `data` (the place of the grain iterator) and
+`meta` (JSON: config, label names, protocol, metrics, bad videos); a converted one has `variables`
+and `meta` alone. Restoring needs the directory and nothing else, on any number of devices.
+"""
+
+import dataclasses
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grain.checkpoint
+import jax
+import orbax.checkpoint as ocp
+from ml_collections import ConfigDict
+
+from jaxaction import digests, from_config, sharding
+from jaxaction.data import Protocol
+from jaxaction.errors import InputError
+from jaxaction.train_state import TrainState
+
+
+class Run(NamedTuple):
+    """What evaluation and prediction need of a run."""
+
+    config: ConfigDict
+    variables: dict  # {"params", "batch_stats"}, replicated over this machine's devices
+    label_names: tuple[str, ...]
+    protocol: Protocol  # of the test views
+    step: int
+
+
+def warn(text: str) -> None:
+    """Prints a line on stderr."""
+    print(text, file=sys.stderr)
+
+
+def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
+    """The newest good checkpoint of a run; a damaged one is named by `log` and passed over.
+
+    InputError if the directory holds no good checkpoint.
+    """
+    step = newest_good(workdir, log)
+    if step is None:
+        raise InputError(f"{workdir} holds no checkpoint; train.py --workdir {workdir} writes them")
+    with _manager(workdir) as manager:
+        meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
+        config = from_config.from_dict(meta["config"])
+        abstract = sharding.abstract(from_config.abstract_variables(config), sharding.device_mesh())
+        found = _restore(manager, step, variables=ocp.args.StandardRestore(abstract))
+    protocol = Protocol(**from_config.tuples(meta["protocol"]))
+    return Run(config, found.variables, tuple(meta["label_names"]), protocol, step)
+
+
+def save_run(
+    workdir: str, config: ConfigDict, variables: dict, label_names: tuple[str, ...], step: int = 0
+) -> None:
+    """A checkpoint of variables alone, as of a converted model; `load_run` reads it.
+
+    InputError if the directory holds a checkpoint already.
+    """
+    if steps(workdir):
+        raise InputError(f"{workdir} holds a run already; give another directory")
+    with Checkpoints(workdir, config, label_names, keep=1) as checkpoints:
+        checkpoints.save_items(step, {}, variables=ocp.args.StandardSave(variables))
+
+
+def steps(workdir: str) -> list[int]:
+    """The steps of all checkpoints there, good or not, rising."""
+    found = _folder(workdir).glob("[0-9]*")
+    return sorted(int(path.name) for path in found if path.name.isdigit())
+
+
+def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
+    """The step of the newest undamaged checkpoint; None if none was ever finished.
+
+    `log` gets one line for each newer one that is passed over. InputError if all are damaged.
+    """
+    bad = []
+    for step in reversed(steps(workdir)):
+        problem = digests.problem(_folder(workdir) / str(step))
+        if not problem:
+            return step
+        log(f"checkpoint {_folder(workdir) / str(step)} is not used: {problem}")
+        bad.append(problem)
+    if any(problem != digests.CUT_OFF for problem in bad):
+        raise InputError(f"no checkpoint of {workdir} is undamaged; train in another --workdir")
+    return None
+
+
+class Checkpoints:
+    """The checkpoints of a training run, open for saving; close it, or use it in `with`."""
+
+    def __init__(
+        self, workdir: str, config: ConfigDict, label_names: tuple[str, ...], keep: int
+    ) -> None:
+        self.workdir = workdir
+        self.keep = keep
+        self._meta = {
+            "config": from_config.to_dict(config),
+            "label_names": list(label_names),
+            "protocol": dataclasses.asdict(from_config.protocol(config.test)),
+        }
+        self._manager = _manager(workdir, create=True)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, iterator: Any, extra: dict) -> None:
+        """Saves the state and the iterator's place; `extra` (JSON values) goes into `meta`.
+
+        Comes back when all is on disk, since the next step donates the state's buffers.
+        """
+        self.save_items(
+            int(state.step),
+            extra,
+            variables=ocp.args.StandardSave(state.variables),
+            optimizer=ocp.args.StandardSave(state.opt_state),
+            data=grain.checkpoint.CheckpointSave(iterator),
+        )
+
+    def save_items(self, step: int, extra: dict, **items: Any) -> None:
+        """Saves items beside `meta`, then their digests; drops what is older than the last `keep`.
+
+        Older ones go only now, so that there is a good checkpoint at any time.
+        """
+        meta = ocp.args.JsonSave(self._meta | extra)
+        self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
+        if jax.process_index() == 0:
+            digests.write(_folder(self.workdir) / str(step))
+        for old in self._manager.all_steps()[: -self.keep]:
+            self._manager.delete(old)
+
+    def restore(self, step: int, abstract: TrainState, iterator: Any) -> tuple[TrainState, dict]:
+        """The state at `step` and its `meta`; moves `iterator` to its place.
+
+        `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are
+        removed, since their steps are about to be taken again.
+        """
+        found = _restore(
+            self._manager,
+            step,
+            meta=ocp.args.JsonRestore(),
+            variables=ocp.args.StandardRestore(abstract.variables),
+            optimizer=ocp.args.StandardRestore(abstract.opt_state),
+            data=grain.checkpoint.CheckpointRestore(iterator),
+        )
+        self.drop_after(step)
+        count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
+        return TrainState(step=count, opt_state=found.optimizer, **found.variables), found.meta
+
+    def drop_after(self, step: int) -> None:
+        """Removes the checkpoints that are newer than `step`."""
+        if jax.process_index() == 0:
+            for newer in steps(self.workdir):
+                if newer > step:
+                    shutil.rmtree(_folder(self.workdir) / str(newer))
+        self._manager.reload()
+
+
+def _folder(workdir: str) -> Path:
+    return Path(workdir).absolute() / "checkpoints"
+
+
+def _manager(workdir: str, create: bool = False) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        create=create, cleanup_tmp_directories=create, enable_async_checkpointing=False
+    )
+    return ocp.CheckpointManager(_folder(workdir), options=options)
+
+
+def _restore(manager: ocp.CheckpointManager, step: int, **items: Any) -> Any:
+    return manager.restore(step, args=ocp.args.Composite(**items))

@@ -1,0 +1,85 @@
+"""Drawing and encoding for made-up videos: textures, shapes, h264."""
+
+import io
+from typing import NamedTuple
+
+import av
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+
+_PATCH = 64  # pixels of a shape's own picture
+
+
+class Shape(NamedTuple):
+    """A textured shape inside a unit square."""
+
+    picture: Float[np.ndarray, "h w 3"]
+    alpha: Float[np.ndarray, "h w 1"]
+
+
+def background(side: int, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
+    """Returns a random texture of two dark colours."""
+    return texture(side, *rng.uniform(0, 100, (2, 3)), int(rng.integers(5, 13)), rng)
+
+
+def shape(rng: np.random.Generator) -> Shape:
+    """Returns a random longish shape with a texture of two bright colours."""
+    picture = texture(_PATCH, *rng.uniform(90, 255, (2, 3)), int(rng.integers(3, 7)), rng)
+    return Shape(picture, _outline(rng)[..., None])
+
+
+def texture(side, colour, other, cells, rng) -> Float[np.ndarray, "h w 3"]:
+    """Returns a smooth random blend of two colours, `cells` blobs across."""
+    blend = rng.uniform(-0.3, 1.3, (cells, cells)).astype(np.float32)
+    blend = cv2.resize(blend, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
+    blend = np.clip(blend, 0, 1)
+    picture = (1 - blend) * colour + blend * other
+    return np.clip(picture, 0, 255).astype(np.float32)
+
+
+def paste(
+    behind: Float[np.ndarray, "h w 3"],
+    shape: Shape,
+    center: tuple[float, float],
+    size: float,
+    angle: float,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns the background with the shape over it.
+
+    `center` is (x, y) and `size` the patch's side, in pixels; `angle` in degrees clockwise.
+    """
+    matrix = cv2.getRotationMatrix2D((_PATCH / 2, _PATCH / 2), -angle, size / _PATCH)
+    matrix[:, 2] += np.array(center) - _PATCH / 2
+    side = behind.shape[1::-1]
+    picture = cv2.warpAffine(shape.picture, matrix, side, flags=cv2.INTER_LINEAR)
+    alpha = cv2.warpAffine(shape.alpha, matrix, side, flags=cv2.INTER_LINEAR)[..., None]
+    return (behind + alpha * (picture - behind)).round().astype(np.uint8)
+
+
+def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: int) -> bytes:
+    """Returns the frames as an h264 mp4 in which every frame is coded alone, and alike."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1  # the same bytes on any machine
+        stream.options = {"preset": "veryfast", "qp": "24", "g": "1"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    return file.getvalue()
+
+
+def _outline(rng) -> Float[np.ndarray, "h w"]:
+    """Returns the mask of a random polygon or star, or an ellipse, with soft edges."""
+    corners = int(rng.integers(2, 7))
+    inner = rng.uniform(0.45, 1)
+    angles = (np.arange(2 * corners) + rng.uniform()) * np.pi / corners
+    radius = np.where(np.arange(2 * corners) % 2, inner, 1) * (_PATCH / 2 - 3)
+    stretch = np.array([1, rng.uniform(0.4, 0.7)])
+    points = _PATCH / 2 + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
+    mask = np.zeros((_PATCH, _PATCH), np.float32)
+    cv2.fillPoly(mask, [points.round().astype(np.int32)], 1.0, cv2.LINE_AA)
+    return cv2.GaussianBlur(mask, (5, 5), 0)

@@ -1,0 +1,208 @@
+"""Frame-exact reading of single frames from mp4, avi and what else PyAV's FFmpeg opens."""
+
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from jaxtyping import UInt8
+
+from jaxaction.data import packets
+from jaxaction.data.stills import Stills
+from jaxaction.errors import InputError
+
+# Formats by which FFmpeg "plays" text files and single pictures: never a video here.
+_NOT_VIDEO = ("tty", "image2", "image2pipe")
+# Up to this size the frames of a counting pass are kept, so that reading needs no second pass.
+_KEEP_BYTES = 256 * 2**20
+
+
+class DecodeError(InputError):
+    """A video that cannot be read; the message names it."""
+
+
+def num_frames(source) -> int:
+    """Returns how many frames decoding yields, whatever the file's header claims.
+
+    `source` is a path, an encoded file's bytes, or a list of encoded pictures. `DecodeError` if
+    there is nothing to decode.
+    """
+    with open_video(source) as video:
+        return video.count_by_decoding()
+
+
+def read_frames(source, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    """Returns the frames with these numbers (from 0, any order, repeats allowed) as RGB.
+
+    Frame i is the i-th that decoding the whole file yields, also where presentation times are
+    out of order (MPEG-4 AVI with B-frames). `source` as in `num_frames`; `DecodeError` names a
+    video that is missing, unreadable, or shorter than an index asks for.
+    """
+    with open_video(source) as video:
+        return video.read(indices)
+
+
+def open_video(source) -> "Video | Stills":
+    """Returns an opened video with `num_frames` and `read(indices)`; a context manager.
+
+    Use it to sample: counting and reading then share one look at the file.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return Video(_checked_path(source), str(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        if not len(source):
+            raise DecodeError("the video is empty: 0 bytes")
+        return Video(bytes(source), f"video of {len(source)} bytes")
+    if isinstance(source, (list, tuple)):
+        return Stills(source, DecodeError)
+    raise TypeError(f"a video is a path, bytes or a list of pictures, not {type(source).__name__}")
+
+
+class Video:
+    """One opened file: `num_frames` and `read(indices)`.
+
+    All packets are held in memory (the size of the file). Where the container's times are
+    trustworthy (`packets.presentation_times`), frames are counted without decoding and reading
+    starts at the nearest key frame; elsewhere both count decoded frames from the start.
+    """
+
+    def __init__(self, file: str | bytes, name: str):
+        self._file = file
+        self._name = name
+        self._open()
+        self._times = packets.presentation_times(self._container, self._stream, self._packets)
+        self._frames = []  # decoded, not yet RGB; filled by a counting pass
+        self._count = -1
+        self._to_rgb = VideoReformatter()
+
+    def _open(self):
+        self._container = self._opened()
+        self._stream = self._video_stream()
+        self._packets = packets.demux(self._container, self._stream)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Releases the file and its decoder."""
+        self._frames = []
+        self._packets = []
+        self._container.close()
+
+    @property
+    def num_frames(self) -> int:
+        """How many frames there are: by the container where it can be trusted, else by decoding."""
+        if self._count < 0:
+            if self._times is None:
+                return self.count_by_decoding()
+            self._count = self._at_least_one(len(self._times))
+        return self._count
+
+    def count_by_decoding(self) -> int:
+        """How many frames decoding yields, found by doing it; `DecodeError` if none."""
+        frames, held, count = [], 0, 0
+        for frame in self._decoded():
+            count += 1
+            held += 2 * frame.width * frame.height
+            if held <= _KEEP_BYTES:
+                frames.append(frame)
+        self._frames = frames if held <= _KEEP_BYTES else []
+        self._count = self._at_least_one(count)
+        return count
+
+    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+        """Returns these frames as RGB; any order, repeats allowed."""
+        indices = [int(i) for i in indices]
+        if not indices:
+            raise ValueError("read needs at least one frame number")
+        if min(indices) < 0:
+            raise ValueError(f"frame number {min(indices)} is negative")
+        wanted = sorted(set(indices))
+        frames = self._indexed(wanted) if self._times is not None else None
+        if frames is None:
+            frames = self._counted(wanted)
+        return self._rgb(frames, indices)
+
+    def _opened(self):
+        file = self._file
+        try:
+            container = av.open(file if isinstance(file, str) else io.BytesIO(file))
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            raise DecodeError(f"{self._name} cannot be opened as a video: {error}") from None
+        if container.format.name in _NOT_VIDEO or container.format.name.endswith("_pipe"):
+            container.close()
+            raise DecodeError(f"{self._name} is not a video")
+        return container
+
+    def _video_stream(self):
+        for stream in self._container.streams.video:
+            if not stream.disposition & av.stream.Disposition.attached_pic:
+                stream.thread_count = 1  # parallelism is across videos, not inside one
+                return stream
+        self._container.close()
+        raise DecodeError(f"{self._name} has no video stream")
+
+    def _at_least_one(self, count):
+        if not count:
+            raise DecodeError(f"{self._name}: no frame of it can be decoded")
+        return count
+
+    def _indexed(self, wanted):
+        """Returns {number: frame} by presentation time, or None if decoding disagrees."""
+        if wanted[-1] >= len(self._times):
+            raise DecodeError(self._too_short(wanted[-1], len(self._times)))
+        times = [self._times[i] for i in wanted]
+        by_time = packets.decode_at_times(self._stream, self._packets, times)
+        if by_time is None:
+            self._times, self._count = None, -1
+            return None
+        return dict(zip(wanted, (by_time[time] for time in times), strict=True))
+
+    def _counted(self, wanted):
+        """Returns {number: frame} by counting decoded frames from the start."""
+        asked, found, count = set(wanted), {}, 0
+        for frame in self._frames or self._decoded():
+            if count in asked:
+                found[count] = frame
+            count += 1
+            if len(found) == len(asked):
+                return found
+        raise DecodeError(self._too_short(wanted[-1], count))
+
+    def _decoded(self):
+        """Yields all frames, by a fresh decoder: how one conceals damage depends on its past."""
+        if self._stream.codec_context.is_open:
+            self._container.close()
+            self._open()
+        return packets.decode_from_start(self._stream, self._packets)
+
+    def _too_short(self, index, count):
+        return f"{self._name} has {count} frames; there is no frame {index}"
+
+    def _rgb(self, frames, indices):
+        first = frames[indices[0]]
+        out = np.empty((len(indices), first.height, first.width, 3), np.uint8)
+        pictures = {i: self._picture(frame, first) for i, frame in frames.items()}
+        for position, i in enumerate(indices):
+            out[position] = pictures[i]
+        return out
+
+    def _picture(self, frame, first):
+        if (frame.height, frame.width) != (first.height, first.width):
+            raise DecodeError(f"{self._name} changes its frame size on the way")
+        return self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
+
+
+def _checked_path(source) -> str:
+    path = Path(source)
+    if not path.is_file():
+        raise DecodeError(f"{source} is not a file")
+    if not path.stat().st_size:
+        raise DecodeError(f"{source} is empty: 0 bytes")
+    return f"file:{path}"  # else FFmpeg takes a colon in a name for a protocol

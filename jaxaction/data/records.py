@@ -1,0 +1,24 @@
+"""What a source of videos gives: records, and the names of their labels."""
+
+from typing import NamedTuple, Protocol
+
+
+class Record(NamedTuple):
+    """One labelled video."""
+
+    id: str
+    video: object
+    """A path, an encoded file's bytes, or a list of encoded pictures."""
+    label: int
+
+
+class Source(Protocol):
+    """Records by number; what the loaders take."""
+
+    label_names: tuple[str, ...]
+    mirror_changes_class: bool
+    """Whether a mirrored clip belongs to another class, so that it must not be flipped."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Record: ...

@@ -1,0 +1,180 @@
+"""Videos from TensorFlow Datasets, without TensorFlow: array_record files, read at random."""
+
+import difflib
+import importlib.util
+import os
+import pkgutil
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from jaxaction.data import decode, tfds_video
+from jaxaction.data.builders.motions import Motions
+from jaxaction.data.records import Record
+from jaxaction.errors import InputError
+
+# Our own builders are prepared when absent; mirrored, their clips would belong to another class.
+OWN_BUILDERS = {Motions.name: Motions}
+
+
+class TfdsSource:
+    """Records of one split; a video is a file's bytes or a list of encoded frames."""
+
+    def __init__(self, data, split: str, video: str, label: str, label_names, own: bool):
+        self._data = data
+        self._split = split
+        self._video = video
+        self._label = label
+        self.label_names = tuple(label_names)
+        self.mirror_changes_class = own
+
+    def __len__(self):
+        return len(self._data)
+
+    def __getitem__(self, index) -> Record:
+        example = self._data[index]
+        video = example[self._video]
+        video = video if isinstance(video, bytes) else list(video)
+        return Record(f"{self._split}/{index}", video, int(example[self._label]))
+
+
+def tfds_source(
+    name: str,
+    split: str,
+    data_dir: str | os.PathLike = "",
+    video_feature: str = "",
+    label_feature: str = "",
+) -> TfdsSource:
+    """Returns the videos of a split, such as "train" or "test[:10%]", of a TFDS data set.
+
+    `name` is as in `tfds.load` ("ucf101/ucf101_1:2.0.0"); `data_dir` "" is TFDS's own default.
+    The video is the one `Video` feature, or else the one that holds an encoded video's bytes; the
+    label is the one `ClassLabel`; name them where there are several. Our own data sets
+    (`motions`) are prepared if absent; others must have been, as array_record.
+
+    `InputError` for a name, split or feature that does not exist, or an unreadable preparation.
+    """
+    tfds_video.enable()
+    builder = _prepared_builder(name, data_dir)
+    features = builder.info.features
+    label = _label_feature(name, features, label_feature)
+    data = _open_split(builder, name, split)
+    video = _video_feature(name, features, video_feature, data)
+    own = builder.name in OWN_BUILDERS
+    return TfdsSource(data, split, video, label, features[label].names, own)
+
+
+def _prepared_builder(name, data_dir):
+    builder = _builder(name, data_dir)
+    if builder.data_path.exists():
+        return builder
+    if builder.name not in OWN_BUILDERS:
+        raise InputError(f"{name} is not prepared in {builder.data_path.parent}; {_how(name)}")
+    print(f"preparing {name} in {builder.data_dir} (once, under a minute)", file=sys.stderr)
+    _prepare(builder)
+    return _builder(name, data_dir)
+
+
+def _builder(name, data_dir):
+    video_modules = _video_modules()
+    if (module := name.split("/")[0].split(":")[0]) in video_modules:
+        # tfds finds its older builders only once their module is imported.
+        importlib.import_module(f"tensorflow_datasets.video.{module}")
+    try:
+        return tfds.builder(name, data_dir=data_dir or None)
+    except tfds.core.DatasetNotFoundError:
+        known = [*OWN_BUILDERS, *video_modules, *tfds.list_builders(with_community_datasets=False)]
+        near = difflib.get_close_matches(name.split("/")[0], known, 1, cutoff=0.0)
+        message = f"there is no TFDS data set {name!r}; the nearest name is {near[0]}"
+        raise InputError(message) from None
+    except (ValueError, RuntimeError) as error:
+        first_line = str(error).strip().splitlines()[0]
+        raise InputError(f"{name!r} names no TFDS data set: {first_line}") from None
+
+
+def _video_modules():
+    folders = importlib.util.find_spec("tensorflow_datasets.video").submodule_search_locations
+    names = (module.name for module in pkgutil.iter_modules(folders))
+    return [name for name in names if not name.endswith("_test")]
+
+
+def _prepare(builder):
+    # tfds' own account of it speaks of downloads and redraws its bars over our output.
+    with open(os.devnull, "w") as quiet, redirect_stdout(quiet), redirect_stderr(quiet):
+        try:
+            config = tfds.download.DownloadConfig(try_download_gcs=False)
+            builder.download_and_prepare(file_format="array_record", download_config=config)
+        except OSError:
+            # Where another process was first, the last renaming fails; what it left is whole,
+            # because it appeared by one renaming.
+            if not builder.data_path.exists():
+                raise
+
+
+def _how(name):
+    return (
+        f"run: python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}')"
+        ".download_and_prepare(file_format='array_record')\""
+    )
+
+
+def _open_split(builder, name, split):
+    features = builder.info.features
+    raw = {key: tfds_video.EncodedFrames() for key, f in features.items() if _is_frames(f)}
+    try:
+        return builder.as_data_source(split, decoders=raw or None)
+    except NotImplementedError:
+        raise InputError(
+            f"{name} in {builder.data_dir} was prepared as {builder.info.file_format.value}, which "
+            f"cannot be read at random; delete it and {_how(name)}"
+        ) from None
+    except (ValueError, KeyError) as error:
+        splits = ", ".join(builder.info.splits)
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"{name} ({splits}) has no split {split!r}: {reason}") from None
+
+
+def _label_feature(name, features, wanted):
+    found = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    return _only(name, "label", found, wanted)
+
+
+def _video_feature(name, features, wanted, data):
+    found = [key for key, feature in features.items() if _is_frames(feature)]
+    if not found:
+        first = data[0]
+        found = [key for key, f in features.items() if _is_bytes(f) and _is_video(first[key])]
+    return _only(name, "video", found, wanted)
+
+
+def _only(name, kind, found, wanted):
+    if wanted in found:
+        return wanted
+    names = ", ".join(found) or "none"
+    if wanted:
+        raise InputError(f"data.{kind}_feature {wanted!r} is no {kind} of {name}; it has {names}")
+    if len(found) != 1:
+        raise InputError(
+            f"{name} has {len(found)} {kind} features ({names}); set data.{kind}_feature to one"
+            if found
+            else f"{name} has no {kind} feature"
+        )
+    return found[0]
+
+
+def _is_frames(feature):
+    sequence = isinstance(feature, tfds.features.Sequence)
+    return sequence and isinstance(feature.feature, tfds.features.Image)
+
+
+def _is_bytes(feature):
+    return feature.shape == () and feature.np_dtype in (np.object_, np.bytes_)
+
+
+def _is_video(value):
+    try:
+        return decode.num_frames(value) > 0
+    except (decode.DecodeError, TypeError):
+        return False

@@ -1,0 +1,50 @@
+"""Makes `tfds.features.Video` usable where TensorFlow is not installed.
+
+tfds 4.9 reads and writes data sets without TensorFlow, but for three places in this feature: its
+constructor and its `dtype` ask TensorFlow for a dtype, and arrays are encoded by TensorFlow. They
+are internals, so the package pins tfds to 4.9.x and tests each of them.
+"""
+
+import importlib.util
+import types
+
+import cv2
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.features import image_feature, video_feature
+
+
+def enable():
+    """Replaces the three places; does nothing where TensorFlow is installed, or the second time."""
+    if importlib.util.find_spec("tensorflow") or "dtype" in vars(tfds.features.Video):
+        return
+    dtypes = types.SimpleNamespace(as_dtype=lambda dtype: np.dtype(dtype).type)
+    video_feature.tf = types.SimpleNamespace(dtypes=dtypes)
+    tfds.features.Video.dtype = property(lambda self: self.np_dtype)
+    image_feature._ImageEncoder._encode_image = _encode_image
+
+
+def _encode_image(encoder, image: np.ndarray) -> bytes:
+    """Returns an image (uint8 or uint16 `[h, w, c]`, RGB) as the encoder's JPEG or PNG."""
+    image_feature._validate_np_array(image, shape=encoder.shape, dtype=encoder.np_dtype)
+    swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(image.shape[-1])
+    ok, data = cv2.imencode(
+        f".{encoder.encoding_format}", image if swap is None else cv2.cvtColor(image, swap)
+    )
+    if not ok:
+        raise ValueError(f"an image of shape {image.shape} cannot be encoded")
+    return data.tobytes()
+
+
+class EncodedFrames(tfds.decode.Decoder):
+    """Leaves a Video feature's frames as the encoded pictures they are stored as."""
+
+    dtype = np.object_
+
+    def decode_example(self, serialized_example):
+        """Returns the stored value."""
+        return serialized_example
+
+    def decode_batch_example_np(self, batch):
+        """Returns the stored values."""
+        return batch

@@ -1,0 +1,50 @@
+"""SHA-256 of every file of a checkpoint, kept beside them: Orbax restores damaged arrays as if
+nothing had happened (tried with a flipped byte), and these notice."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+NAME = "digests.json"
+CUT_OFF = "its save was cut off"
+
+
+def write(folder: Path) -> None:
+    """Writes the digests of all files under `folder`, at once or not at all.
+
+    Their presence says that the save came to its end: a folder without them was cut off.
+    """
+    digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder)}
+    temporary = folder / f"{NAME}.tmp"
+    with open(temporary, "w") as file:
+        json.dump(digests, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(folder / NAME)
+
+
+def problem(folder: Path) -> str:
+    """What is wrong with the folder, in a few words; empty if every file is as it was written."""
+    if not (folder / NAME).is_file():
+        return CUT_OFF
+    try:
+        digests = json.loads((folder / NAME).read_text())
+    except ValueError:
+        return f"{NAME} is damaged"
+    for name, digest in digests.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if _digest(folder / name) != digest:
+            return f"{name} is damaged"
+    return ""
+
+
+def _files(folder: Path) -> list[Path]:
+    names = (NAME, f"{NAME}.tmp")
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name not in names)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,32 @@
+"""TensorBoard event files, written by the package `tensorboard`, which needs no TensorFlow."""
+
+import time
+from typing import Any
+
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+
+class Events:
+    """Scalars of a run, from `first_step` on; TensorBoard drops what an earlier, interrupted
+    writer has put there for later steps."""
+
+    def __init__(self, workdir: str, first_step: int) -> None:
+        self._writer = EventFileWriter(workdir)
+        self._add(first_step, session_log=SessionLog(status=SessionLog.START))
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._writer.close()
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Writes one point of every named curve, through to the file."""
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        self._add(step, summary=Summary(value=points))
+        self._writer.flush()
+
+    def _add(self, step: int, **content: Any) -> None:
+        self._writer.add_event(Event(wall_time=time.time(), step=step, **content))

@@ -1,0 +1,154 @@
+"""3D convolutions, and the choice of the operations that compute them.
+
+XLA lowers a 3D convolution poorly on CPUs. The kernels of these networks are nearly always flat in time or in space, or have
+few input channels; each of those is a 2D convolution or a matrix product in another shape (docs/design.md has the timings).
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+Triple = tuple[int, int, int]
+
+kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # PyTorch's, fan-out
+
+
+def conv3d(
+    x: Float[Array, "n t h w c"],
+    kernel: Float[Array, "kt kh kw cg k"],
+    strides: Triple = (1, 1, 1),
+    padding: Triple = (0, 0, 0),
+    dilation: Triple = (1, 1, 1),
+    groups: int = 1,
+) -> Float[Array, "n t2 h2 w2 k"]:
+    """Returns PyTorch's `conv3d`: `padding` zeros on both sides of each axis, no flip of the kernel."""
+    form = choose_form(kernel.shape, padding, groups)
+    return FORMS[form](x, kernel, strides, padding, dilation, groups)
+
+
+def choose_form(kernel_shape: tuple[int, ...], padding: Triple, groups: int) -> str:
+    """Returns the name in `FORMS` of the operations to use for a kernel `[kt, kh, kw, c / groups, k]`."""
+    size_t, size_h, size_w = kernel_shape[:3]
+    if (size_t, size_h, size_w) == (1, 1, 1) and padding == (0, 0, 0) and groups == 1:
+        return "matmul"
+    if size_t == 1 and padding[0] == 0:
+        return "frames"
+    if (size_h, size_w) == (1, 1) and padding[1:] == (0, 0) and groups == 1:
+        return "columns"
+    if groups == 1 and jax.default_backend() == "cpu":
+        return "taps"
+    return "direct"
+
+
+def _direct(x, kernel, strides, padding, dilation, groups):
+    """One 3D convolution."""
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        [(p, p) for p in padding],
+        rhs_dilation=dilation,
+        dimension_numbers=("NDHWC", "DHWIO", "NDHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _conv2d(x, kernel, strides, padding, dilation, groups=1):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        [(p, p) for p in padding],
+        rhs_dilation=dilation,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def _matmul(x, kernel, strides, padding, dilation, groups):
+    """A 1x1x1 kernel: the positions that the strides keep, times a matrix."""
+    st, sh, sw = strides
+    return jnp.matmul(x[:, ::st, ::sh, ::sw], kernel[0, 0, 0])
+
+
+def _frames(x, kernel, strides, padding, dilation, groups):
+    """A kernel of one frame: the frames folded into the batch, a 2D convolution."""
+    x = x[:, :: strides[0]]
+    n, t = x.shape[:2]
+    y = _conv2d(
+        x.reshape(n * t, *x.shape[2:]), kernel[0], strides[1:], padding[1:], dilation[1:], groups
+    )
+    return y.reshape(n, t, *y.shape[1:])
+
+
+def _columns(x, kernel, strides, padding, dilation, groups):
+    """A kernel of one pixel: a 2D convolution over time and the pixels in a row."""
+    _, sh, sw = strides
+    x = x[:, :, ::sh, ::sw]
+    n, t, h, w, c = x.shape
+    y = _conv2d(
+        x.reshape(n, t, h * w, c),
+        kernel[:, :, 0],
+        (strides[0], 1),
+        (padding[0], 0),
+        (dilation[0], 1),
+    )
+    return y.reshape(n, y.shape[1], h, w, y.shape[-1])
+
+
+def _taps(x, kernel, strides, padding, dilation, groups):
+    """The frames under the kernel side by side on the channel axis, then as for one frame."""
+    size_t, size_h, size_w, c, k = kernel.shape
+    x = jnp.pad(x, ((0, 0), (padding[0], padding[0]), (0, 0), (0, 0), (0, 0)))
+    last = (size_t - 1) * dilation[0]
+    starts = range(0, last + 1, dilation[0])
+    taps = [x[:, s : x.shape[1] - last + s : strides[0]] for s in starts]
+    flat = kernel.transpose(1, 2, 0, 3, 4).reshape(1, size_h, size_w, size_t * c, k)
+    return _frames(jnp.concatenate(taps, axis=-1), flat, (1, *strides[1:]), padding, dilation, 1)
+
+
+FORMS: dict[str, Callable] = {
+    "direct": _direct,
+    "matmul": _matmul,
+    "frames": _frames,
+    "columns": _columns,
+    "taps": _taps,
+}
+
+
+class Conv3d(nn.Module):
+    """A 3D convolution with PyTorch's meaning of every field; `kernel` is `[kt, kh, kw, c / groups, features]`.
+
+    Parameters are float32; the product is computed in `dtype`.
+    """
+
+    features: int
+    kernel_size: Triple
+    strides: Triple = (1, 1, 1)
+    padding: Triple = (0, 0, 0)
+    dilation: Triple = (1, 1, 1)
+    groups: int = 1
+    use_bias: bool = False
+    kernel_init: Callable = kaiming_normal
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"]) -> Float[Array, "n t2 h2 w2 k"]:
+        shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = conv3d(
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            self.strides,
+            self.padding,
+            self.dilation,
+            self.groups,
+        )
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + bias.astype(self.dtype)
+        return y

@@ -1,0 +1,193 @@
+"""TSM on MobileNetV2. Sandler et al. 2018; the reference's `mobilenet_v2_tsm.py`."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaction.errors import InputError
+from jaxaction.models.conv3d import Conv3d
+from jaxaction.models.heads import Head, pool_space
+from jaxaction.models.layers import BatchNorm
+from jaxaction.models.recognizers import check_segments
+from jaxaction.models.temporal_shift import temporal_shift
+
+STAGES = (  # expansion, channels, blocks, stride
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+def round_channels(channels: float) -> int:
+    """Returns the multiple of 8 nearest to `channels`, the next one where that loses more than a tenth.
+
+    >>> round_channels(16 * 0.75), round_channels(24 * 0.75), round_channels(32 * 1.4)
+    (16, 24, 48)
+    """
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
+
+
+def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
+    """Whether this block shifts: where it expands, keeps its channels and has no stride. Both counted from 0."""
+    expansion, channels, _, stride = STAGES[stage]
+    before = STAGES[stage - 1][1] if block == 0 else channels
+    kept = round_channels(before * model.widen_factor) == round_channels(
+        channels * model.widen_factor
+    )
+    return model.is_shift and expansion != 1 and kept and (block > 0 or stride == 1)
+
+
+class ConvNorm6(nn.Module):
+    """A convolution on frames, batch norm, and ReLU6 unless it is `linear`; children `conv` and `bn`."""
+
+    features: int
+    size: int
+    stride: int = 1
+    groups: int = 1
+    linear: bool = False
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    bn_group: int = 0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        size, stride, pad = self.size, self.stride, self.size // 2
+        shape = (self.features, (1, size, size), (1, stride, stride), (0, pad, pad))
+        x = Conv3d(*shape, groups=self.groups, dtype=self.dtype, name="conv")(x)
+        x = BatchNorm(
+            self.norm_eps, self.norm_momentum, self.bn_group, dtype=self.dtype, name="bn"
+        )(x, train)
+        return x if self.linear else jnp.clip(x, 0, 6)
+
+
+class Layers(nn.Module):
+    """`ConvNorm6`s one after the other, named by their number."""
+
+    layers: tuple[nn.FrozenDict, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        for number, fields in enumerate(self.layers):
+            x = ConvNorm6(**fields, name=str(number))(x, train)
+        return x
+
+
+class InvertedResidual(nn.Module):
+    """Expands, filters each channel, projects; adds the input where shapes allow, and only then shifts in time."""
+
+    features: int
+    stride: int
+    expansion: int
+    shift_div: int
+    norm: nn.FrozenDict
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        wide = x.shape[-1] * self.expansion
+        layers = [
+            dict(features=wide, size=3, stride=self.stride, groups=wide),
+            dict(features=self.features, size=1, linear=True),
+        ]
+        if self.expansion != 1:
+            layers.insert(0, dict(features=wide, size=1))
+        residual = self.stride == 1 and x.shape[-1] == self.features
+        shifted = residual and len(layers) == 3 and self.shift_div
+        y = temporal_shift(x, self.shift_div) if shifted else x
+        y = Layers(tuple(nn.FrozenDict({**f, **self.norm}) for f in layers), name="conv")(y, train)
+        return x + y if residual else y
+
+
+class MobileStage(nn.Module):
+    """Inverted residuals one after the other, named by their number; the first has the stride."""
+
+    features: int
+    blocks: int
+    stride: int
+    expansion: int
+    shift_div: int
+    norm: nn.FrozenDict
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        for number in range(self.blocks):
+            stride = self.stride if number == 0 else 1
+            x = InvertedResidual(
+                self.features, stride, self.expansion, self.shift_div, self.norm, name=str(number)
+            )(x, train)
+        return x
+
+
+class MobileNetV2(nn.Module):
+    """Backbone `[n, t, h, w, c] -> [n, t, h / 32, w / 32, k]`, frame by frame but for the shift."""
+
+    widen_factor: float = 1.0
+    shift_div: int = 8
+    norm: nn.FrozenDict = nn.FrozenDict()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        first = round_channels(32 * self.widen_factor)
+        x = ConvNorm6(first, 3, stride=2, **self.norm, name="conv1")(x, train)
+        for number, (expansion, channels, blocks, stride) in enumerate(STAGES, start=1):
+            features = round_channels(channels * self.widen_factor)
+            shape = (features, blocks, stride, expansion, self.shift_div, self.norm)
+            x = MobileStage(*shape, name=f"layer{number}")(x, train)
+        return ConvNorm6(self.out_channels, 1, **self.norm, name="conv2")(x, train)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the output: 1280, more where the network is wider than usual."""
+        return round_channels(1280 * self.widen_factor) if self.widen_factor > 1 else 1280
+
+
+class TSMMobileNetV2(nn.Module):
+    """TSM on MobileNetV2: the shift comes before the expansion of every block that adds its input. Lin et al. 2019."""
+
+    num_classes: int
+    num_segments: int = 8
+    is_shift: bool = True
+    shift_div: int = 8
+    widen_factor: float = 1.0
+    in_channels: int = 3
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    dropout: float = 0.5
+    init_std: float = 0.001
+    bn_group: int = 0
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        names = ("norm_eps", "norm_momentum", "bn_group", "dtype")
+        norm = nn.FrozenDict({name: getattr(self, name) for name in names})
+        shift_div = self.shift_div if self.is_shift else 0
+        self.backbone = MobileNetV2(self.widen_factor, shift_div, norm)
+        self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the head sees."""
+        return MobileNetV2(self.widen_factor).out_channels
+
+    def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> Array:
+        """Returns the backbone's output `[n, t, h / 32, w / 32, k]`, the reference's `extract_feat`."""
+        self.check_clip(clip.shape)
+        return self.backbone(clip, train)
+
+    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
+        """Returns the logits of normalised clips. ValueError where the network can't take their shape."""
+        return self.cls_head(pool_space(self.features(clip, train)), train)
+
+    def check_clip(self, shape: tuple[int, ...]) -> None:
+        """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
+        if len(shape) != 5 or shape[-1] != self.in_channels:
+            raise InputError(
+                f"a clip of shape {list(shape)} is not [n, t, h, w, {self.in_channels}]; "
+                f"model.in_channels is {self.in_channels}"
+            )
+        check_segments(shape[1], self.num_segments)

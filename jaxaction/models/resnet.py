@@ -1,0 +1,279 @@
+"""The residual network of all families but MobileNet: 2D, inflated, shifted, factorised.
+
+A 2D network on `[n, t, h, w, c]` is a 3D one whose kernels are one frame deep, so there is one class. It agrees with the
+reference's `resnet.py`, `resnet_tsm.py`, `resnet3d.py`, `resnet3d_slowonly.py` and `resnet2plus1d.py`.
+"""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxaction.errors import InputError
+from jaxaction.models.conv2plus1d import Conv2Plus1d
+from jaxaction.models.conv3d import Conv3d, Triple
+from jaxaction.models.layers import BatchNorm, max_pool
+from jaxaction.models.non_local import NonLocal
+from jaxaction.models.temporal_shift import temporal_shift
+
+STAGE_BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    152: (3, 8, 36, 3),
+}
+
+
+class ConvNorm(nn.Module):
+    """A convolution, its batch norm and ReLU: the reference's `ConvModule`, children `conv` and `bn`."""
+
+    features: int
+    kernel_size: Triple
+    strides: Triple = (1, 1, 1)
+    padding: Triple = (0, 0, 0)
+    dilation: Triple = (1, 1, 1)
+    relu: bool = True
+    zero_scale: bool = False
+    factorize: bool = False  # (2+1)D, which ignores the dilation as the reference's does
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    bn_group: int = 0
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
+        shape = (self.features, self.kernel_size, self.strides, self.padding)
+        if self.factorize:
+            x = Conv2Plus1d(*shape, self.bn_group, self.dtype, name="conv")(x, train)
+        else:
+            x = Conv3d(*shape, self.dilation, dtype=self.dtype, name="conv")(x)
+        x = BatchNorm(
+            self.norm_eps,
+            self.norm_momentum,
+            self.bn_group,
+            self.zero_scale,
+            self.dtype,
+            name="bn",
+        )(x, train)
+        return nn.relu(x) if self.relu else x
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions, or a `bottleneck` of 1x1, 3x3 and 1x1. He et al. 2015.
+
+    `inflate` makes it three frames deep: both convolutions of a basic block, the first ("3x1x1") or the second ("3x3x3")
+    of a bottleneck. `style` "pytorch" puts a bottleneck's strides on its second convolution, "caffe" on its first.
+    `shift_div` shifts channels in time before the branch ("blockres") or before branch and shortcut ("block").
+    """
+
+    width: int
+    bottleneck: bool = True
+    stride_s: int = 1
+    stride_t: int = 1
+    dilation: int = 1
+    style: str = "pytorch"
+    inflate: bool = False
+    inflate_style: str = "3x1x1"
+    zero_init_residual: bool = False
+    shift_div: int = 0
+    shift_place: str = "blockres"
+    non_local: Mapping = nn.FrozenDict()  # NonLocal's fields; empty: no non-local block
+    norm: Mapping = nn.FrozenDict()  # ConvNorm's last fields, from `factorize` on
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
+        shifted = temporal_shift(x, self.shift_div) if self.shift_div else x
+        if self.shift_place == "block":
+            x = shifted
+        y = (self._bottleneck if self.bottleneck else self._basic)(shifted, train)
+        strides = (self.stride_t, self.stride_s, self.stride_s)
+        if strides != (1, 1, 1) or x.shape[-1] != y.shape[-1]:
+            x = self._conv("downsample", y.shape[-1], (1, 1, 1), strides, relu=False)(x, train)
+        y = nn.relu(x + y)
+        return NonLocal(**self.non_local, name="non_local_block")(y, train) if self.non_local else y
+
+    def _conv(self, name, features, kernel_size, strides=(1, 1, 1), dilation=1, **options):
+        dilations = (1, dilation, dilation)
+        padding = tuple(size // 2 * d for size, d in zip(kernel_size, dilations, strict=True))
+        return ConvNorm(
+            features, kernel_size, strides, padding, dilations, **options, **self.norm, name=name
+        )
+
+    def _basic(self, x, train):
+        kernel, strides = (
+            (3 if self.inflate else 1, 3, 3),
+            (self.stride_t, self.stride_s, self.stride_s),
+        )
+        zero = self.zero_init_residual
+        x = self._conv("conv1", self.width, kernel, strides, self.dilation)(x, train)
+        return self._conv("conv2", self.width, kernel, relu=False, zero_scale=zero)(x, train)
+
+    def _bottleneck(self, x, train):
+        strides, ones = (self.stride_t, self.stride_s, self.stride_s), (1, 1, 1)
+        first, second = (ones, strides) if self.style == "pytorch" else (strides, ones)
+        depth1 = 3 if self.inflate and self.inflate_style == "3x1x1" else 1
+        depth2 = 3 if self.inflate and self.inflate_style == "3x3x3" else 1
+        zero = self.zero_init_residual
+        x = self._conv("conv1", self.width, (depth1, 1, 1), first)(x, train)
+        x = self._conv("conv2", self.width, (depth2, 3, 3), second, self.dilation)(x, train)
+        return self._conv("conv3", 4 * self.width, ones, relu=False, zero_scale=zero)(x, train)
+
+
+class Stage(nn.Module):
+    """Blocks one after the other, named by their number; `blocks` holds each one's fields."""
+
+    blocks: tuple[Mapping, ...]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
+        for number, fields in enumerate(self.blocks):
+            x = Block(**fields, name=str(number))(x, train)
+        return x
+
+
+class ResNet(nn.Module):
+    """Backbone `[n, t, h, w, c] -> [n, t2, h2, w2, k]`; k is 8 `width` for depth 18 and 34, else 32 `width`.
+
+    `depth` picks the kind of block and how many a stage has, unless `stage_blocks` says how many. A stage's entry in
+    `inflate` and `non_local` is one number for all its blocks or a tuple with one for each. The first max pooling
+    (`with_pool1`) looks at single frames and skips frames by `pool1_stride_t`; the second (`with_pool2`, after the first
+    stage) takes the maximum of each two frames; `temporal_pool` is TSM's, before the second stage.
+    """
+
+    depth: int = 50
+    stage_blocks: tuple[int, ...] = ()
+    width: int = 64
+    conv1_kernel: Triple = (3, 7, 7)
+    conv1_stride_s: int = 2
+    conv1_stride_t: int = 1
+    pool1_stride_s: int = 2
+    pool1_stride_t: int = 1
+    with_pool1: bool = True
+    with_pool2: bool = True
+    spatial_strides: tuple[int, ...] = (1, 2, 2, 2)
+    temporal_strides: tuple[int, ...] = (1, 1, 1, 1)
+    dilations: tuple[int, ...] = (1, 1, 1, 1)
+    style: str = "pytorch"
+    inflate: tuple = (1, 1, 1, 1)
+    inflate_style: str = "3x1x1"
+    non_local: tuple = (0, 0, 0, 0)
+    non_local_cfg: Mapping = nn.FrozenDict()
+    zero_init_residual: bool = True
+    factorize: bool = False
+    shift_div: int = 0
+    shift_place: str = "blockres"
+    temporal_pool: bool = False
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    bn_group: int = 0
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        self._check()
+        kernel = self.conv1_kernel
+        strides = (self.conv1_stride_t, self.conv1_stride_s, self.conv1_stride_s)
+        padding = tuple(size // 2 for size in kernel)
+        self.conv1 = ConvNorm(self.width, kernel, strides, padding, **self._norm)
+        for stage in range(self.num_stages):
+            blocks = tuple(self._block(stage, i) for i in range(self.num_blocks(stage)))
+            setattr(self, f"layer{stage + 1}", Stage(blocks))
+
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
+        x = self.stem(x, train)
+        for stage in range(self.num_stages):
+            x = self.stage(stage, x, train)
+        return x
+
+    def stem(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
+        """Returns the first convolution's output after the first max pooling."""
+        x = self.conv1(x, train)
+        if not self.with_pool1:
+            return x
+        strides = (self.pool1_stride_t, self.pool1_stride_s, self.pool1_stride_s)
+        return max_pool(x, (1, 3, 3), strides, (0, 1, 1))
+
+    def stage(self, stage: int, x: Float[Array, "n t h w c"], train: bool) -> Array:
+        """Returns what stage `stage` (0 is `layer1`) and the pooling in time beside it make of `x`."""
+        if self.temporal_pool and stage == 1:
+            x = max_pool(x, (3, 1, 1), (2, 1, 1), (1, 0, 0))
+        x = getattr(self, f"layer{stage + 1}")(x, train)
+        if self.with_pool2 and stage == 0:
+            x = max_pool(x, (2, 1, 1), (2, 1, 1), (0, 0, 0))
+        return x
+
+    @property
+    def num_stages(self) -> int:
+        return len(self.stage_blocks or STAGE_BLOCKS[self.depth])
+
+    @property
+    def out_channels(self) -> int:
+        """Channels of the last stage's output."""
+        return self.width * 2 ** (self.num_stages - 1) * (4 if self.depth >= 50 else 1)
+
+    def num_blocks(self, stage: int) -> int:
+        return (self.stage_blocks or STAGE_BLOCKS[self.depth])[stage]
+
+    def is_shifted(self, stage: int, block: int) -> bool:
+        """Whether this block shifts: every one, or every second where the third stage is as long as ResNet-101's."""
+        sparse = self.shift_place == "blockres" and self.num_stages > 2 and self.num_blocks(2) >= 23
+        return self.shift_div > 0 and block % (2 if sparse else 1) == 0
+
+    def is_non_local(self, stage: int, block: int) -> bool:
+        return bool(self._of_block("non_local", stage, block))
+
+    @property
+    def _norm(self) -> Mapping:
+        names = ("factorize", "norm_eps", "norm_momentum", "bn_group", "dtype")
+        return {name: getattr(self, name) for name in names}
+
+    def _block(self, stage: int, block: int) -> Mapping:
+        first = block == 0
+        non_local = dict(self.non_local_cfg, bn_group=self.bn_group, dtype=self.dtype)
+        return nn.FrozenDict(
+            width=self.width * 2**stage,
+            bottleneck=self.depth >= 50,
+            stride_s=self.spatial_strides[stage] if first else 1,
+            stride_t=self.temporal_strides[stage] if first else 1,
+            dilation=self.dilations[stage],
+            style=self.style,
+            inflate=bool(self._of_block("inflate", stage, block)),
+            inflate_style=self.inflate_style,
+            zero_init_residual=self.zero_init_residual,
+            shift_div=self.shift_div if self.is_shifted(stage, block) else 0,
+            shift_place=self.shift_place,
+            non_local=non_local if self.is_non_local(stage, block) else {},
+            norm=self._norm,
+        )
+
+    def _of_block(self, field: str, stage: int, block: int) -> int:
+        value = getattr(self, field)[stage]
+        return value[block] if isinstance(value, tuple) else value
+
+    def _check(self) -> None:
+        for field, choices in (
+            ("depth", tuple(STAGE_BLOCKS)),
+            ("style", ("pytorch", "caffe")),
+            ("inflate_style", ("3x1x1", "3x3x3")),
+            ("shift_place", ("blockres", "block")),
+        ):
+            if getattr(self, field) not in choices:
+                raise InputError(
+                    f"model.{field} {getattr(self, field)!r} is not one of "
+                    + ", ".join(map(str, choices))
+                )
+        for field in ("spatial_strides", "temporal_strides", "dilations", "inflate", "non_local"):
+            self._check_stages(field)
+
+    def _check_stages(self, field: str) -> None:
+        value = getattr(self, field)
+        if len(value) < self.num_stages:
+            raise InputError(
+                f"model.{field} {value} has {len(value)} entries, the network {self.num_stages} stages; give one a stage"
+            )
+        for stage, entry in enumerate(value[: self.num_stages]):
+            if isinstance(entry, tuple) and len(entry) != self.num_blocks(stage):
+                raise InputError(
+                    f"model.{field}[{stage}] {entry} has {len(entry)} entries, "
+                    f"the stage {self.num_blocks(stage)} blocks; give one a block"
+                )

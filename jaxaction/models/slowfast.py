@@ -1,0 +1,179 @@
+"""SlowFast: a wide network on few frames and a narrow one on many, with connections from the fast to the slow."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaction.errors import InputError
+from jaxaction.models.conv3d import Conv3d
+from jaxaction.models.heads import Head, pool
+from jaxaction.models.layers import BatchNorm
+from jaxaction.models.resnet import ResNet
+
+SLOW = nn.FrozenDict(conv1_kernel=(1, 7, 7), inflate=(0, 0, 1, 1))
+FAST = nn.FrozenDict(conv1_kernel=(5, 7, 7))
+BOTH_PATHS = (
+    "depth",
+    "stage_blocks",
+    "zero_init_residual",
+    "norm_eps",
+    "norm_momentum",
+    "bn_group",
+    "dtype",
+)
+
+
+class Lateral(nn.Module):
+    """Returns fast features at the slow frames, with `factor` times the channels: the time-strided convolution."""
+
+    factor: int
+    kernel_t: int
+    stride_t: int
+    norm: bool
+    norm_fields: Mapping
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h w k"]:
+        shape = ((self.kernel_t, 1, 1), (self.stride_t, 1, 1), ((self.kernel_t - 1) // 2, 0, 0))
+        x = Conv3d(self.factor * x.shape[-1], *shape, dtype=self.dtype, name="conv")(x)
+        if not self.norm:
+            return x
+        return nn.relu(BatchNorm(**self.norm_fields, dtype=self.dtype, name="bn")(x, train))
+
+
+class SlowPath(ResNet):
+    """The slow path, which owns the lateral connections as in the reference: `conv1_lateral`, `layer1_lateral`, ..."""
+
+    lateral_fields: Mapping = nn.FrozenDict()  # empty: not connected
+
+    def setup(self) -> None:
+        super().setup()
+        if self.lateral_fields:
+            norm = {
+                "epsilon": self.norm_eps,
+                "momentum": self.norm_momentum,
+                "bn_group": self.bn_group,
+            }
+            fields = dict(self.lateral_fields, norm_fields=nn.FrozenDict(norm), dtype=self.dtype)
+            self.conv1_lateral = Lateral(**fields)
+            for stage in range(1, self.num_stages):
+                setattr(self, f"layer{stage}_lateral", Lateral(**fields))
+
+    def fuse(self, after: str, slow: Array, fast: Array, train: bool) -> Array:
+        """Returns the slow features with what comes from the fast ones beside them; `after` is "conv1", "layer1", ..."""
+        if not self.lateral_fields:
+            return slow
+        return jnp.concatenate([slow, getattr(self, f"{after}_lateral")(fast, train)], axis=-1)
+
+
+class TwoPaths(nn.Module):
+    """Backbone: clip to slow features `[n, t / resample_rate, h2, w2, k]` and fast ones."""
+
+    slow: Mapping
+    fast: Mapping
+    resample_rate: int
+    speed_ratio: int
+
+    def setup(self) -> None:
+        self.slow_path = SlowPath(**self.slow)
+        self.fast_path = ResNet(**self.fast)
+
+    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> tuple[Array, Array]:
+        slow = self.slow_path.stem(clip[:, :: self.resample_rate], train)
+        fast = self.fast_path.stem(clip[:, :: self.resample_rate // self.speed_ratio], train)
+        slow = self.slow_path.fuse("conv1", slow, fast, train)
+        for stage in range(self.slow_path.num_stages):
+            slow = self.slow_path.stage(stage, slow, train)
+            fast = self.fast_path.stage(stage, fast, train)
+            if stage + 1 < self.slow_path.num_stages:
+                slow = self.slow_path.fuse(f"layer{stage + 1}", slow, fast, train)
+        return slow, fast
+
+
+class SlowFast(nn.Module):
+    """SlowFast networks. Feichtenhofer et al. 2019.
+
+    The slow path sees every `resample_rate`-th frame of the clip, the fast path `speed_ratio` times as many and has
+    1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet` for one path over what is set for both.
+    `lateral` connects them after the stem and each stage but the last, by convolutions `fusion_kernel` frames deep with
+    `lateral_factor` times the fast channels, and `lateral_norm` adds norm and ReLU to them.
+    """
+
+    num_classes: int
+    depth: int = 50
+    stage_blocks: tuple[int, ...] = ()
+    width: int = 64
+    in_channels: int = 3
+    resample_rate: int = 8
+    speed_ratio: int = 8
+    channel_ratio: int = 8
+    lateral: bool = True
+    lateral_norm: bool = False
+    lateral_factor: int = 2
+    fusion_kernel: int = 5
+    slow: Mapping = SLOW
+    fast: Mapping = FAST
+    zero_init_residual: bool = True
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    dropout: float = 0.5
+    init_std: float = 0.01
+    bn_group: int = 0
+    dtype: str = "float32"
+
+    def setup(self) -> None:
+        slow, fast = self.paths()
+        self.backbone = TwoPaths(slow, fast, self.resample_rate, self.speed_ratio)
+        self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
+
+    def paths(self) -> tuple[Mapping, Mapping]:
+        """Returns the fields of `SlowPath` and of the fast path's `ResNet`."""
+        shared = {name: getattr(self, name) for name in BOTH_PATHS} | {"with_pool2": False}
+        slow = shared | {"width": self.width} | dict(SLOW) | dict(self.slow)
+        fast = shared | {"width": self.width // self.channel_ratio} | dict(FAST) | dict(self.fast)
+        if self.lateral:
+            slow["lateral_fields"] = nn.FrozenDict(
+                factor=self.lateral_factor,
+                kernel_t=self.fusion_kernel,
+                stride_t=self.speed_ratio,
+                norm=self.lateral_norm,
+            )
+        return nn.FrozenDict(slow), nn.FrozenDict(fast)
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that the head sees, of both paths."""
+        slow, fast = self.paths()
+        return SlowPath(**slow).out_channels + ResNet(**fast).out_channels
+
+    def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> tuple[Array, Array]:
+        """Returns the last slow and fast features, the reference's `extract_feat`."""
+        self.check_clip(clip.shape)
+        return self.backbone(clip, train)
+
+    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
+        """Returns the logits of normalised clips. ValueError where the network can't take their shape."""
+        slow, fast = self.features(clip, train)
+        return self.cls_head(jnp.concatenate([pool(fast), pool(slow)], axis=-1), train)
+
+    def check_clip(self, shape: tuple[int, ...]) -> None:
+        """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
+        if self.resample_rate % self.speed_ratio:
+            raise InputError(
+                f"model.resample_rate {self.resample_rate} is not a multiple of model.speed_ratio {self.speed_ratio}"
+            )
+        if len(shape) != 5 or shape[-1] != self.in_channels:
+            raise InputError(
+                f"a clip of shape {list(shape)} is not [n, t, h, w, {self.in_channels}]; "
+                f"model.in_channels is {self.in_channels}"
+            )
+        rate, t = self.resample_rate, shape[1]
+        if t % rate or not t:
+            near = [m for m in (t // rate * rate, -(-t // rate) * rate) if m] or [rate]
+            raise InputError(
+                f"clip_len {t} is not a multiple of resample_rate {rate}; "
+                f"set data.clip_len to {' or '.join(map(str, dict.fromkeys(near)))}"
+            )

@@ -1,0 +1,119 @@
+"""What is said about a training run while it runs: the progress line and the bad videos."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxaction import evaluate
+from jaxaction.errors import InputError
+
+
+class Window:
+    """The steps since the last progress line: their metrics, and where the time went."""
+
+    def __init__(self, first_step: int) -> None:
+        self.step = first_step
+        self._metrics: list[dict[str, jax.Array]] = []
+        self._waited = 0.0
+        self._started = time.monotonic()
+
+    def next_batch(self, iterator: Any) -> dict[str, np.ndarray]:
+        """The iterator's next batch; the time until it comes counts as waiting for data."""
+        begin = time.monotonic()
+        batch = next(iterator)
+        self._waited += time.monotonic() - begin
+        return batch
+
+    def add(self, metrics: dict[str, jax.Array]) -> None:
+        """Counts a step. Waits for the one before it, so that batches don't pile up on a device."""
+        self._metrics.append(metrics)
+        self.step += 1
+        if len(self._metrics) > 1:
+            jax.block_until_ready(self._metrics[-2])
+
+    def check(self) -> None:
+        """Waits for all steps; InputError, naming the step, if a loss or gradient is not finite."""
+        self._metrics = jax.device_get(self._metrics)
+        for step, metrics in enumerate(self._metrics, self.step - len(self._metrics) + 1):
+            _check_finite(step, metrics)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens inside does not count as time of the steps."""
+        begin = time.monotonic()
+        yield
+        self._started += time.monotonic() - begin
+
+    def means(self, batch_size: int) -> dict[str, float]:
+        """The mean metrics of all steps so far (at least one), and where the time went.
+
+        `clips_per_second` of all devices, `seconds_per_step`, and `data_share`, the part of the
+        time spent waiting for data.
+        """
+        seconds, count = time.monotonic() - self._started, len(self._metrics)
+        names = self._metrics[0]
+        means = {name: float(np.mean([m[name] for m in self._metrics])) for name in names}
+        return means | {
+            "clips_per_second": batch_size * count / seconds,
+            "seconds_per_step": seconds / count,
+            "data_share": self._waited / seconds,
+        }
+
+
+def _check_finite(step: int, metrics: dict[str, np.ndarray]) -> None:
+    for name in ("loss", "grad_norm"):
+        if not math.isfinite(metrics[name]):
+            raise InputError(
+                f"step {step}: {name} is {metrics[name]}; the last checkpoint before it is kept;"
+                " lower optim.learning_rate or optim.clip_norm, or set compute to float32"
+            )
+
+
+def line(step: int, total: int, steps_per_epoch: int, values: dict[str, float]) -> str:
+    """`step 120/350  epoch 5.0  loss 0.412  acc 87.5 %  52.1 clips/s  data 3 %  left 2:10`."""
+    return (
+        f"step {step}/{total}  epoch {step / steps_per_epoch:.1f}  loss {values['loss']:.3f}"
+        f"  acc {100 * values['accuracy']:.1f} %  {values['clips_per_second']:.1f} clips/s"
+        f"  data {100 * values['data_share']:.0f} %"
+        f"  left {clock((total - step) * values['seconds_per_step'])}"
+    )
+
+
+def clock(seconds: float) -> str:
+    """`2:10`, or `1:02:10` from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class BadVideos:
+    """The unreadable videos of a run: each named once, and an end once they are too many."""
+
+    def __init__(
+        self, videos: Any, max_bad_share: float, known: Iterable[int], log: Callable[[str], None]
+    ) -> None:
+        self.known = sorted(known)
+        self._videos, self._share, self._log = videos, max_bad_share, log
+
+    def note(self, indices: np.ndarray) -> None:
+        """Takes a batch's `bad`: the indices of unreadable videos, and -1 for none.
+
+        InputError once more than `evaluate.allowed_bad` of the videos were unreadable.
+        """
+        for index in sorted({int(i) for i in indices if i >= 0} - set(self.known)):
+            self.known.append(index)
+            name, total = self._videos[index].id, len(self._videos)
+            self._log(
+                f"{name} can't be read, another video takes its place; bad videos so far:"
+                f" {len(self.known)} of {total}"
+            )
+            if len(self.known) > evaluate.allowed_bad(total, self._share):
+                raise InputError(
+                    f"{len(self.known)} of {total} videos can't be read (last: {name}), more than"
+                    f" data.max_bad_share {self._share} allows; mend or remove them, or raise it"
+                )

@@ -1,0 +1,128 @@
+"""An evaluation as lines to print, and as files in the run's directory."""
+
+import dataclasses
+import itertools
+import json
+import os
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxaction.evaluate import Evaluation
+
+PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
+
+
+def result_line(split: str, evaluation: Evaluation) -> str:
+    """The line that scripts may rely on: `test top-1 98.8 %, top-5 100.0 % (96 videos)`."""
+    top1, top5 = 100 * evaluation.top1, 100 * evaluation.top5
+    return f"{split} top-1 {top1:.1f} %, top-5 {top5:.1f} % ({evaluation.num_videos} videos)"
+
+
+def summary(split: str, evaluation: Evaluation) -> str:
+    """What the user sees: the protocol, unreadable videos if any, the accuracies; several lines."""
+    lines = [f"protocol: {evaluation.protocol}"]
+    if evaluation.unreadable:
+        names = ", ".join(evaluation.unreadable)
+        lines.append(f"unreadable, left out: {len(evaluation.unreadable)} ({names})")
+    lines.append(f"{split} mean class accuracy {100 * evaluation.mean_class_accuracy:.1f} %")
+    return "\n".join([*lines, result_line(split, evaluation)])
+
+
+def write(
+    workdir: str, split: str, evaluation: Evaluation, label_names: tuple[str, ...], about: dict
+) -> Path:
+    """Writes `eval/SPLIT.json` (metrics, protocol, `about`) and `eval/SPLIT.npz` (every video).
+
+    The npz holds `ids`, `labels`, `scores`, `probs`, `label_names`, `unreadable`; rows agree.
+    `about` says what else the figures depend on (data set, step of the checkpoint), as JSON values.
+    An earlier result with another protocol or `about` is kept beside, as `SPLIT.1.json` and so on.
+    Returns the path of the JSON; it is written last, so that it never stands for half a result.
+    """
+    folder = Path(workdir) / "eval"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "_", split) or "test"
+    record = _record(split, evaluation, about)
+    _keep_other(folder, name, record)
+    _write_npz(folder / f"{name}.npz", evaluation, label_names)
+    path = folder / f"{name}.json"
+    replace(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
+    return path
+
+
+def versions() -> dict[str, str]:
+    """The packages that decode and compute, with their versions; absent ones are left out."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
+    figures = {
+        "top1": evaluation.top1,
+        "top5": evaluation.top5,
+        "mean_class_accuracy": evaluation.mean_class_accuracy,
+        "num_videos": evaluation.num_videos,
+    }
+    return {
+        "split": split,
+        "metrics": figures,
+        "protocol": dataclasses.asdict(evaluation.protocol),
+        "protocol_line": str(evaluation.protocol),
+        "about": about,
+        "unreadable": list(evaluation.unreadable),
+        "versions": versions(),
+    }
+
+
+def _keep_other(folder: Path, name: str, record: dict) -> None:
+    """Renames a result that stands for something else than `record` to the next free number."""
+    path = folder / f"{name}.json"
+    if not path.exists() or _identity(_load(path)) == _identity(record):
+        return
+    number = next(i for i in itertools.count(1) if not (folder / f"{name}.{i}.json").exists())
+    for old in (folder / f"{name}.npz", path):
+        if old.exists():
+            old.rename(folder / f"{name}.{number}{old.suffix}")
+
+
+def _identity(record: dict) -> Any:
+    """What makes two results comparable, in the form that JSON gives back."""
+    return json.loads(json.dumps([record.get("protocol"), record.get("about")]))
+
+
+def _load(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return {}
+
+
+def _write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) -> None:
+    arrays = {
+        "ids": np.array(evaluation.ids, dtype=np.str_),
+        "labels": evaluation.labels,
+        "scores": evaluation.scores,
+        "probs": evaluation.probs,
+        "label_names": np.array(label_names, dtype=np.str_),
+        "unreadable": np.array(evaluation.unreadable, dtype=np.str_),
+    }
+    replace(path, lambda file: np.savez(file, **arrays))
+
+
+def replace(path: Path, write: Any) -> None:
+    """`write(file)` to a temporary file beside `path`, then renamed: all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

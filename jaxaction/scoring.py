@@ -1,0 +1,131 @@
+"""From uint8 views to one row of scores a video: the step under validation, test and prediction."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from jaxtyping import Array, Float, UInt8
+
+from jaxaction import sharding, steps, views
+
+# Pixels (frames x height x width) of one pass on one device: 8 clips of 32x256x256. A layer of 64
+# channels at a quarter of the pixels is 1 GiB of float32 then.
+PIXELS_PER_PASS = 2**24
+
+
+class Scores(NamedTuple):
+    """`scores` averaged as the protocol says; rows of `probs` sum to 1. See `views`."""
+
+    scores: Float[np.ndarray, "n k"]
+    probs: Float[np.ndarray, "n k"]
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model, its variables on this process's devices, and the way from views to a video's scores.
+
+    Clips go through the model in passes of always `clips_per_pass`, whatever the number of videos
+    and views: memory is bounded, and a video alone is computed as it is among others, where passes
+    of another size would round differently (5e-5 in TSN's logits).
+    """
+
+    model: Any
+    variables: Any
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    average: str
+    mesh: Mesh
+    clips_per_pass: int
+
+    def __call__(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Scores:
+        """Scores and probabilities of every video."""
+        scores = views.average_clips(self._run(clip_logits, clips), self.average)
+        probs = views.probabilities(scores, self.average)
+        return Scores(np.asarray(scores), np.asarray(probs))
+
+    def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n c"]:
+        """The backbone's output, averaged over frames, height, width and views; float32.
+
+        Of SlowFast's two pathways the fast one comes first, the order of its classifier's inputs.
+        """
+        return np.asarray(self._run(clip_features, clips).mean(axis=1))
+
+    def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"]) -> Array:
+        flat, size, rows = views.fold(clips), self.clips_per_pass, []
+        for start in range(0, len(flat), size):
+            part = flat[start : start + size]
+            if len(part) < size:
+                part = np.pad(part, [(0, size - len(part))] + [(0, 0)] * (flat.ndim - 1))
+            batch = sharding.put({"clips": part}, self.mesh)["clips"]
+            rows.append(step(self.model, self.variables, batch, self.mean, self.std))
+        return views.unfold(jnp.concatenate(rows)[: len(flat)], len(clips))
+
+
+def make_scorer(
+    model: Any,
+    variables: Any,
+    protocol: Any,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    batch_size: int,
+) -> Scorer:
+    """A `Scorer` on all devices of this process; `variables` may lie anywhere.
+
+    `batch_size` videos at a time are what it should do well, if they fit into memory.
+    """
+    devices = jax.local_devices()
+    kind = (AxisType.Auto,)
+    mesh = jax.make_mesh((len(devices),), ("batch",), axis_types=kind, devices=devices)
+    local = jax.tree.map(_local, {"params": {}, "batch_stats": {}} | dict(variables))
+    local = jax.device_put(local, sharding.replicated(mesh))
+    size = clips_per_pass(protocol.shape, batch_size, len(devices))
+    return Scorer(model, local, tuple(mean), tuple(std), protocol.average, mesh, size)
+
+
+def clips_per_pass(views_shape: tuple[int, ...], batch_size: int, num_devices: int) -> int:
+    """A multiple of the devices: all views of `batch_size` videos, or as many as memory holds.
+
+    >>> clips_per_pass((30, 32, 256, 256, 3), batch_size=8, num_devices=2)
+    16
+    """
+    v, t, h, w, _ = views_shape
+    wanted = -(-batch_size * v // num_devices)
+    return num_devices * max(1, min(wanted, PIXELS_PER_PASS // (t * h * w)))
+
+
+@functools.partial(jax.jit, static_argnames=("model", "mean", "std"))
+def clip_logits(
+    model: Any,
+    variables: Any,
+    clips: UInt8[Array, "n t h w c"],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Float[Array, "n k"]:
+    """The logits of every clip, in inference mode."""
+    return model.apply(variables, steps.normalize(clips, mean, std), False)
+
+
+@functools.partial(jax.jit, static_argnames=("model", "mean", "std"))
+def clip_features(
+    model: Any,
+    variables: Any,
+    clips: UInt8[Array, "n t h w c"],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Float[Array, "n c"]:
+    """The pooled features of every clip; of several pathways the last one first."""
+    outputs = model.apply(variables, steps.normalize(clips, mean, std), False, method="features")
+    pathways = outputs[::-1] if isinstance(outputs, (tuple, list)) else (outputs,)
+    return jnp.concatenate([x.astype(jnp.float32).mean(axis=(1, 2, 3)) for x in pathways], axis=-1)
+
+
+def _local(leaf: Any) -> Any:
+    """This process's copy of an array that is replicated over several processes."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return leaf.addressable_data(0)
+    return leaf

@@ -1,0 +1,41 @@
+"""Views of a video, an axis of their own, on their way through a model that takes clips."""
+
+import jax
+from jaxtyping import Array, Float, Shaped
+
+AVERAGES = ("prob", "score")
+
+
+def fold(views: Shaped[Array, "n v ..."]) -> Shaped[Array, "n*v ..."]:
+    """The views of all videos as one batch of clips; a video's views stay together."""
+    n, v, *clip = views.shape
+    return views.reshape(n * v, *clip)
+
+
+def unfold(clips: Shaped[Array, "n*v ..."], num_videos: int) -> Shaped[Array, "n v ..."]:
+    """The batch of `fold` with its views an axis again; ValueError if the videos don't fit it."""
+    if clips.shape[0] % num_videos:
+        raise ValueError(f"{clips.shape[0]} clips are not a multiple of {num_videos} videos")
+    return clips.reshape(num_videos, clips.shape[0] // num_videos, *clips.shape[1:])
+
+
+def average_clips(logits: Float[Array, "n v k"], average: str) -> Float[Array, "n k"]:
+    """One row of scores a video, as the reference's `average_clips`.
+
+    "prob": the mean of each view's softmax, so rows sum to 1. "score": the mean of the logits; its
+    softmax is not the former. ValueError for any other word.
+    """
+    if average == "prob":
+        return jax.nn.softmax(logits, axis=-1).mean(axis=1)
+    if average == "score":
+        return logits.mean(axis=1)
+    raise ValueError(f"average {average!r} is none of {', '.join(AVERAGES)}")
+
+
+def probabilities(scores: Float[Array, "n k"], average: str) -> Float[Array, "n k"]:
+    """Rows that sum to 1, from what `average_clips` returned for the same `average`.
+
+    The softmax of the mean logits is what the reference's TSN reports over all crops and segments,
+    since its classifier is linear in the features that it averages there.
+    """
+    return scores if average == "prob" else jax.nn.softmax(scores, axis=-1)

@@ -1,0 +1,65 @@
+"""Whose run a directory holds: its config is kept there, and another config's run is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxaction import from_config
+from jaxaction.errors import InputError
+
+NAME = "config.json"
+
+# What may change when a run goes on: it alters neither the parameters nor the batches. A schedule
+# that ends with the run has its own key, `optim.decay_epochs`, which `train.epochs` moves along.
+MAY_CHANGE = (
+    "data.data_dir",
+    "data.max_bad_share",
+    "data.num_threads",
+    "data.root",
+    "train.checkpoint_every_steps",
+    "train.epochs",
+    "train.eval_every_epochs",
+    "train.keep",
+    "train.log_every_steps",
+)
+
+
+def check(workdir: str, config: ConfigDict) -> None:
+    """Raises InputError, naming the first differing keys, if another config's run lives there."""
+    path = Path(workdir) / NAME
+    if not path.is_file():
+        return
+    old = _flat(json.loads(path.read_text()))
+    new = _flat(from_config.to_dict(config))
+    differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
+    differing = [key for key in differing if not _may_change(key)]
+    if differing:
+        shown = ", ".join(f"{k} {old.get(k)!r} there, {new.get(k)!r} now" for k in differing[:3])
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise InputError(
+            f"{workdir} holds a run of another config: {shown}{more}; give another --workdir"
+        )
+
+
+def claim(workdir: str, config: ConfigDict) -> None:
+    """Makes the directory this config's: writes its `config.json`."""
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    text = json.dumps(from_config.to_dict(config), indent=1)
+    temporary = Path(workdir) / f"{NAME}.tmp"
+    temporary.write_text(text + "\n")
+    temporary.rename(Path(workdir) / NAME)
+
+
+def _may_change(key: str) -> bool:
+    return key in MAY_CHANGE or key.startswith(("val.", "test."))
+
+
+def _flat(values: dict, prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        flat |= (
+            _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat

@@ -1,0 +1,222 @@
+"""The loaders: order, shards, resuming, unreadable videos; with a real decoder and real grain."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from jaxaction.data import pipeline, transforms
+from jaxaction.data.decode import num_frames
+from jaxaction.data.pipeline import TrainTransform
+from jaxaction.data.protocol import Protocol, read_views
+from jaxaction.data.records import Record
+from jaxaction.errors import InputError
+from tests.data.videos import decoded, encoded
+
+TRAIN = TrainTransform("clips", 4, 2, 36, "random", (32, 32), 0.0)
+TEST = Protocol("clips", 4, 2, 2, 32, "center", (32, 32), "prob")
+
+
+class Videos:
+    """Eleven short videos; those in `bad` can't be read."""
+
+    mirror_changes_class = False
+
+    def __init__(self, bad=(), count=11):
+        self.label_names = ("even", "odd")
+        self._records = [
+            Record(str(i), b"no video" if i in bad else encoded(count=8 + i), i % 2)
+            for i in range(count)
+        ]
+
+    def __len__(self):
+        return len(self._records)
+
+    def __getitem__(self, index):
+        return self._records[index]
+
+
+@pytest.fixture(scope="module")
+def videos():
+    return Videos()
+
+
+@pytest.fixture(scope="module")
+def damaged():
+    return Videos(bad=(3, 10))
+
+
+def train_batches(source, count, shard=(0, 1), threads=2, seed=0, transform=TRAIN):
+    loader = pipeline.train_loader(source, transform, 4, seed, threads, shard)
+    return list(itertools.islice(iter(loader), count))
+
+
+def assert_same(batches, others):
+    for batch, other in zip(batches, others, strict=True):
+        assert batch.keys() == other.keys()
+        for key in batch:
+            np.testing.assert_array_equal(batch[key], other[key])
+
+
+def test_a_training_batch_has_the_promised_shapes(videos):
+    (batch,) = train_batches(videos, 1)
+    assert {key: (value.shape, str(value.dtype)) for key, value in batch.items()} == {
+        "clip": ((4, 4, 32, 32, 3), "uint8"),
+        "label": ((4,), "int32"),
+        "index": ((4,), "int32"),
+        "bad": ((4,), "int32"),
+    }
+    assert (batch["label"] == batch["index"] % 2).all()
+    assert (batch["bad"] == -1).all()
+
+
+def test_every_epoch_has_every_video_once_in_another_order(videos):
+    batches = train_batches(videos, 11)  # 44 samples: four epochs
+    epochs = np.concatenate([batch["index"] for batch in batches]).reshape(4, 11)
+    assert (np.sort(epochs) == np.arange(11)).all()
+    assert len({tuple(epoch) for epoch in epochs}) == 4
+
+
+def test_the_seed_decides_and_threads_do_not(videos):
+    first = train_batches(videos, 4, seed=1)
+    assert_same(first, train_batches(videos, 4, seed=1, threads=0))
+    assert (first[0]["index"] != train_batches(videos, 1, seed=2)[0]["index"]).any()
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_global_batches_are_the_same_for_any_number_of_processes(damaged, processes):
+    whole = train_batches(damaged, 5)
+    parts = [train_batches(damaged, 5, (process, processes)) for process in range(processes)]
+    for step, batch in enumerate(whole):
+        for key in batch:
+            shares = np.stack([part[step][key] for part in parts], axis=1)
+            np.testing.assert_array_equal(shares.reshape(batch[key].shape), batch[key])
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_resumed_loader_goes_on_with_the_same_batches(damaged, threads):
+    expected = train_batches(damaged, 7)[3:]
+    iterator = iter(pipeline.train_loader(damaged, TRAIN, 4, 0, threads))
+    for _ in range(3):
+        next(iterator)
+    state = iterator.get_state()
+    again = iter(pipeline.train_loader(damaged, TRAIN, 4, 0, threads))
+    again.set_state(state)
+    assert_same([next(again) for _ in range(4)], expected)
+
+
+def test_an_unreadable_training_video_is_replaced_and_reported(damaged):
+    batches = train_batches(damaged, 11)
+    bad = np.concatenate([batch["bad"] for batch in batches])
+    index = np.concatenate([batch["index"] for batch in batches])
+    assert sorted(bad[bad >= 0]) == [3] * 4 + [10] * 4  # once an epoch, in four epochs
+    assert not set(index) & {3, 10}
+    assert all(batch["clip"].any(axis=(1, 2, 3, 4)).all() for batch in batches)
+
+
+def test_a_source_of_unreadable_videos_alone_is_an_error():
+    with pytest.raises(InputError, match="16 videos drawn one after the other cannot be read"):
+        train_batches(Videos(bad=range(3), count=3), 1)
+
+
+def test_a_training_clip_is_cut_and_resized_from_the_video(videos):
+    (batch,) = train_batches(videos, 1)
+    index = int(batch["index"][0])
+    frames = transforms.resize_short_side(decoded(videos[index].video), 36)  # 36 x 48
+    clip = batch["clip"][0]
+    starts = range(max(len(frames) - 8 + 1, 1))
+    places = itertools.product(starts, range(5), range(17))
+    assert any(
+        (frames[start : start + 7 : 2, top : top + 32, left : left + 32] == clip).all()
+        for start, top, left in places
+    )
+
+
+def test_flipping_mirrors_the_clip_and_swaps_the_labels_it_is_told():
+    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, [[0, 1], [4, 5]])
+    data = encoded(count=3)
+    for label, expected in ((0, 1), (1, 0), (4, 5), (2, 2)):
+        clip, swapped = transform(data, label, np.random.default_rng(0))
+        assert swapped == expected
+        np.testing.assert_array_equal(clip, decoded(data)[:, :, ::-1])
+
+
+def test_flipping_has_the_probability_it_is_told():
+    transform = TrainTransform("segments", 1, 1, 48, "random", (48, 64), 0.5)
+    data, rng = encoded(count=1), np.random.default_rng(0)
+    plain = decoded(data)
+    flipped = [(transform(data, 0, rng)[0] != plain).any() for _ in range(100)]
+    assert 35 < sum(flipped) < 65  # three standard deviations
+
+
+def test_videos_that_a_mirror_changes_are_never_flipped(videos, monkeypatch):
+    monkeypatch.setattr(Videos, "mirror_changes_class", True)
+    transform = TrainTransform("clips", 4, 2, 36, "random", (32, 32), 0.5)
+    with pytest.raises(InputError, match="data.flip 0.5 would give these videos another class"):
+        pipeline.train_loader(videos, transform, 4, 0, 0)
+
+
+@pytest.mark.parametrize("crop", pipeline.TRAIN_CROPS)
+@pytest.mark.parametrize("sampling", ["clips", "segments", "dense"])
+def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
+    transform = TrainTransform(sampling, 5, 2, 40, crop, (36, 32), 0.5)
+    clip, _ = transform(encoded(count=12), 0, np.random.default_rng(0))
+    assert clip.shape == (5, 36, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (("clip", 4, 2, 36, "random", (32, 32), 0.0), "data.sampling 'clip' is not one of clips"),
+        (("clips", 0, 2, 36, "random", (32, 32), 0.0), "data.clip_len 0 is not above 0"),
+        (("clips", 4, 2, 36, "middle", (32, 32), 0.0), "data.crop 'middle' is not one of random"),
+        (("clips", 4, 2, 36, "random", (32, 32), 1.5), "data.flip 1.5 is not a probability"),
+        (("clips", 4, 2, 30, "random", (32, 32), 0.0), "data.size .* data.short_side 30"),
+    ],
+)
+def test_an_impossible_transform_is_named_with_its_key(fields, message):
+    with pytest.raises(InputError, match=message):
+        TrainTransform(*fields)
+
+
+def test_a_test_batch_has_the_promised_shapes(videos):
+    batch = next(iter(pipeline.test_loader(videos, TEST, 4, 0)))
+    assert {key: (value.shape, str(value.dtype)) for key, value in batch.items()} == {
+        "views": ((4, 2, 4, 32, 32, 3), "uint8"),
+        "label": ((4,), "int32"),
+        "index": ((4,), "int32"),
+        "mask": ((4,), "bool"),
+        "bad": ((4,), "int32"),
+    }
+
+
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_testing_has_every_video_once_over_all_processes(damaged, processes):
+    shards = [
+        list(pipeline.test_loader(damaged, TEST, 4, 2, (process, processes)))
+        for process in range(processes)
+    ]
+    assert [len(shard) for shard in shards] == [3] * processes  # 12 places for 11 videos
+    flat = {
+        key: np.concatenate([batch[key] for shard in shards for batch in shard])
+        for key in ("index", "mask", "bad", "label")
+    }
+    assert sorted(flat["index"].tolist()) == [-1, *range(11)]
+    assert sorted(flat["index"][flat["mask"]].tolist()) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    assert sorted(flat["bad"].tolist()) == [-1] * 10 + [3, 10]
+    assert (flat["label"][flat["mask"]] == flat["index"][flat["mask"]] % 2).all()
+
+
+def test_testing_shows_the_views_that_read_views_gives(videos):
+    (batch, *_) = pipeline.test_loader(videos, TEST, 4, 2)
+    for views, index in zip(batch["views"], batch["index"], strict=True):
+        np.testing.assert_array_equal(views, read_views(videos[index].video, TEST))
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(videos):
+    with pytest.raises(InputError, match="batch_size 4 is not a multiple of 3 processes"):
+        pipeline.test_loader(videos, TEST, 4, 0, (0, 3))
+
+
+def test_the_made_videos_have_the_frames_they_should(videos):
+    assert [num_frames(videos[i].video) for i in (0, 10)] == [8, 18]

@@ -1,0 +1,92 @@
+"""Frame numbers: the reference's own rows in test mode, its rules in training."""
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+
+from jaxaction.data import sampling
+
+PARITY = Path(__file__).parents[1] / "parity" / "pipeline.json.gz"
+
+
+def rows(kind):
+    with gzip.open(PARITY) as file:
+        return [row for row in json.load(file)["sampling"] if row["kind"] == kind]
+
+
+def sample_frames(row):
+    n, clip_len, num_clips = row["total_frames"], row["clip_len"], row["num_clips"]
+    if clip_len == 1:
+        return sampling.segments(n, num_clips, row["twice_sample"])
+    past_end = {"loop": sampling.loop, "repeat_last": sampling.repeat_last}[row["out_of_bound"]]
+    return sampling.clips(n, clip_len, row["frame_interval"], num_clips, past_end)
+
+
+def test_sample_frames_equals_every_row_of_the_reference():
+    found = rows("SampleFrames")
+    for row in found:
+        assert sample_frames(row).ravel().tolist() == row["frames"], row
+    assert len(found) == 168
+
+
+def test_dense_sample_frames_equals_every_row_of_the_reference():
+    found = rows("DenseSampleFrames")
+    for row in found:
+        n, clip_len, interval = row["total_frames"], row["clip_len"], row["frame_interval"]
+        if clip_len == 1:
+            clip_len, interval = row["num_clips"], row["sample_range"] // row["num_clips"]
+        frames = sampling.dense(n, clip_len, interval, row["num_sample_positions"])
+        assert frames.ravel().tolist() == row["frames"], row
+    assert len(found) == 21
+
+
+def test_uniform_sample_equals_every_row_of_the_reference():
+    found = rows("UniformSample")
+    for row in found:
+        frames = sampling.uniform(row["total_frames"], row["clip_len"], row["num_clips"])
+        assert frames.ravel().tolist() == row["frames"], row
+    assert len(found) == 14
+
+
+def test_a_test_clip_longer_than_the_video_starts_over():
+    assert sampling.clips(3, 5, 1, 1).tolist() == [[0, 1, 2, 0, 1]]
+
+
+def test_training_clips_lie_inside_the_video_and_reach_every_place():
+    rng = np.random.default_rng(0)
+    starts = {int(sampling.random_clips(20, 8, 2, 1, rng)[0, 0]) for _ in range(200)}
+    assert starts == {0, 1, 2, 3, 4}
+
+
+def test_training_clips_of_a_short_video_start_over_at_its_end():
+    rng = np.random.default_rng(0)
+    assert sampling.random_clips(3, 4, 1, 1, rng).tolist() == [[0, 1, 2, 0]]
+
+
+def test_training_segments_take_one_frame_from_each_equal_part():
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([sampling.random_segments(12, 3, rng) for _ in range(200)])
+    assert [sorted(set(column)) for column in drawn.T.tolist()] == [
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9, 10, 11],
+    ]
+
+
+def test_training_segments_of_a_video_with_too_few_frames_repeat_some():
+    rng = np.random.default_rng(0)
+    # ratio 4/8: round to even of 0, .5, 1, 1.5, 2, 2.5, 3, 3.5, as numpy's around
+    assert sampling.random_segments(4, 8, rng).tolist() == [[0, 0, 1, 2, 2, 2, 3, 0]]
+
+
+def test_dense_training_clips_never_take_the_last_legal_start():
+    rng = np.random.default_rng(0)
+    starts = {int(sampling.random_dense(67, 8, 8, rng)[0, 0]) for _ in range(100)}
+    assert starts == {0, 1, 2}
+
+
+def test_dense_training_clips_of_a_short_video_start_at_its_first_frame():
+    rng = np.random.default_rng(0)
+    assert sampling.random_dense(10, 8, 8, rng).tolist() == [[0, 8, 6, 4, 2, 0, 8, 6]]

@@ -1,0 +1,144 @@
+"""TFDS data sets through array_record: ours and others', found, prepared, refused."""
+
+import multiprocessing
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from jaxaction.data import decode, tfds_video
+from jaxaction.data.builders.motions import Motions
+from jaxaction.data.tfds_sources import tfds_source
+from jaxaction.errors import InputError
+from tests.data.videos import encoded, pictures
+
+tfds_video.enable()  # the builders below use features.Video
+
+from tests.data import foreign  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    foreign.Gestures(data_dir=folder).download_and_prepare(file_format="array_record")
+    foreign.Pairs(data_dir=folder).download_and_prepare(file_format="array_record")
+    return folder
+
+
+def test_motions_prepare_themselves_with_one_line(tmp_path, capsys):
+    source = tfds_source("motions/tiny", "train", tmp_path)
+    assert capsys.readouterr() == (
+        "",
+        f"preparing motions/tiny in {tmp_path}/motions/tiny/1.0.0 (once, under a minute)\n",
+    )
+    assert len(source) == 96
+    assert len(source.label_names) == 12
+    assert source.mirror_changes_class
+    assert decode.num_frames(source[0].video) == 24
+    tfds_source("motions/tiny", "train", tmp_path)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_split_can_be_a_part(tmp_path):
+    assert len(tfds_source("motions/tiny", "test[:50%]", tmp_path)) == 12
+
+
+def test_a_preparation_that_was_cut_off_is_redone(tmp_path):
+    remains = tmp_path / "motions" / "tiny" / "incomplete.ABCDEF_1.0.0"
+    remains.mkdir(parents=True)
+    (remains / "motions-train.array_record-00000-of-00001").write_bytes(b"half")
+    assert len(tfds_source("motions/tiny", "test", tmp_path)) == 24
+
+
+def _count(folder):
+    return len(tfds_source("motions/tiny", "train", folder))
+
+
+def test_two_processes_may_prepare_at_once(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(_count, [tmp_path, tmp_path], chunksize=1) == [96, 96]
+    assert os.listdir(tmp_path / "motions" / "tiny") == ["1.0.0"]
+
+
+def test_the_last_renaming_lost_to_another_process_is_no_error(tmp_path, monkeypatch):
+    prepare = Motions.download_and_prepare
+
+    def other_was_first(builder, **options):
+        prepare(Motions(config="tiny", data_dir=tmp_path), **options)
+        raise OSError("Directory not empty")
+
+    monkeypatch.setattr(Motions, "download_and_prepare", other_was_first)
+    assert len(tfds_source("motions/tiny", "train", tmp_path)) == 96
+
+
+def test_a_video_feature_is_read_frame_by_frame_without_tensorflow(data_dir):
+    source = tfds_source("gestures", "train", data_dir)
+    assert source.label_names == ("wave", "nod")
+    assert not source.mirror_changes_class
+    records = sorted((source[i] for i in range(4)), key=lambda record: len(record.video))
+    assert [record.label for record in records] == [0, 1, 0, 1]
+    frames = decode.read_frames(records[2].video, [6, 0])
+    np.testing.assert_array_equal(frames, pictures(7)[[6, 0]])
+    assert "tensorflow" not in sys.modules
+
+
+def test_features_are_named_where_there_are_several(data_dir):
+    source = tfds_source("pairs", "train", data_dir, "right", "noun")
+    assert (source[0].label, source.label_names) == (1, ("0", "1"))
+    assert decode.num_frames(source[0].video) == 4
+    left = tfds_source("pairs", "train", data_dir, "left", "verb")[0]
+    assert left.video == encoded(count=3) + b"\0\0"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("pairs", "train"), r"pairs has 2 label features \(verb, noun\); set data.label_feature"),
+        (
+            ("pairs", "train", "", "noun"),
+            r"2 video features \(left, right\); set data.video_feature",
+        ),
+        (("pairs", "train", "note", "noun"), "'note' is no video of pairs; it has left, right"),
+        (("gestures", "train", "", "title"), "'title' is no label of gestures; it has kind"),
+        (("gestures", "test"), r"gestures \(train\) has no split 'test'"),
+        (("gestures", "train[:0]"), r"no split 'train\[:0\]'"),
+        (("gesture", "train"), "no TFDS data set 'gesture'; the nearest name is gestures"),
+        (("ucf102", "train"), "no TFDS data set 'ucf102'; the nearest name is ucf101"),
+        (("motion", "train"), "no TFDS data set 'motion'; the nearest name is motions"),
+        (("motions/huge", "train"), "'motions/huge' names no TFDS data set"),
+        (("ucf101", "train"), r"ucf101 is not prepared in .*download_and_prepare\(file_format="),
+    ],
+)
+def test_what_cannot_be_opened_is_told_in_one_line(data_dir, arguments, message):
+    name, split, *features = arguments
+    with pytest.raises(InputError, match=message) as raised:
+        tfds_source(name, split, data_dir, *features)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_data_set_prepared_as_tfrecord_is_refused_with_the_way_out(tmp_path):
+    foreign.Gestures(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    info = tmp_path / "gestures" / "1.0.0" / "dataset_info.json"
+    info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
+    with pytest.raises(InputError, match="was prepared as tfrecord, .*; delete it and run: python"):
+        tfds_source("gestures", "train", tmp_path)
+
+
+def test_the_video_feature_keeps_its_dtype_and_json_without_tensorflow():
+    feature = tfds.features.Video(shape=(None, 4, 6, 3))
+    assert feature.dtype == np.uint8
+    again = tfds.features.FeatureConnector.from_json(feature.to_json())
+    assert again.shape == (None, 4, 6, 3)
+
+
+@pytest.mark.parametrize(("encoding", "tolerance"), [("png", 0), ("jpeg", 12)])
+def test_arrays_are_encoded_as_pictures_without_tensorflow(encoding, tolerance):
+    # JPEG is lossy: smooth pictures stay within a few grey levels.
+    feature = tfds.features.Video(shape=(None, 16, 16, 3), encoding_format=encoding)
+    frames = np.zeros((2, 16, 16, 3), np.uint8)
+    frames[..., 0], frames[1, ..., 2] = 200, 90
+    stored = feature.encode_example(frames)
+    found = decode.read_frames(list(stored), [0, 1])
+    np.testing.assert_allclose(found.astype(int), frames, atol=tolerance)

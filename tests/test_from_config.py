@@ -1,0 +1,120 @@
+import json
+
+import jax
+import pytest
+
+from jaxaction import from_config
+from jaxaction.errors import InputError
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    tiny_run.write_clips(folder)
+    return folder
+
+
+@pytest.fixture
+def config(clips):
+    return tiny_run.config(clips)
+
+
+def slowfast(config):
+    config.model = {"name": "slowfast", "num_classes": 3, "stage_blocks": (1,), "width": 8}
+    config.data.clip_len = 32
+    return config
+
+
+def test_a_config_survives_json_with_its_tuples(config):
+    config.optim.multipliers = ((".*/bias", 2.0, 0.0),)
+    text = json.dumps(from_config.to_dict(config))
+    found = from_config.from_dict(json.loads(text))
+    assert found.to_dict() == config.to_dict()
+    assert found.optim.multipliers == ((".*/bias", 2.0, 0.0),)
+
+
+def test_a_clip_length_that_the_model_cannot_take_is_found_from_shapes(config):
+    slowfast(config).data.clip_len = 30
+    line = "clip_len 30 is not a multiple of resample_rate 8; set data.clip_len to 24 or 32"
+    with pytest.raises(InputError, match=f"^{line}$"):
+        from_config.check_clips(config)
+
+
+@pytest.mark.parametrize("section", ["val", "test"])
+def test_so_is_that_of_the_views(config, section):
+    slowfast(config)[section].clip_len = 12
+    line = f"clip_len 12 is not a multiple of resample_rate 8; set {section}.clip_len to 8 or 16"
+    with pytest.raises(InputError, match=line):
+        from_config.check_clips(config)
+
+
+def test_a_batch_that_batch_norm_cannot_group_is_found_too(config):
+    config.model.bn_group = 3
+    with pytest.raises(InputError, match="bn_group 3 does not divide the batch of 4 clips"):
+        from_config.check_clips(config)
+
+
+def test_num_classes_other_than_the_data_is_refused(config, clips, tmp_path):
+    (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
+    lines = [f"{clips}/{line}" for line in (clips / "train.txt").read_text().splitlines()]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    config.data.train_file = str(tmp_path / "list.txt")
+    with pytest.raises(InputError, match="model.num_classes 3 differs from the 4 classes of"):
+        from_config.source(config, "train")
+
+
+def test_a_label_outside_the_classes_is_refused(config):
+    config.model.num_classes = 2
+    with pytest.raises(InputError, match="train.txt:3: label 2 is not below"):
+        from_config.source(config, "train")
+
+
+def test_a_missing_list_of_videos_says_which_flag_to_set(config):
+    config.data.test_file = ""
+    with pytest.raises(InputError, match="set --config.data.test_file=FILE"):
+        from_config.source(config, "test")
+
+
+def test_an_unknown_kind_of_source_is_named(config):
+    config.data.source = "folder"
+    with pytest.raises(InputError, match="data.source 'folder' is none of tfds, annotations"):
+        from_config.source(config, "train")
+
+
+def test_the_train_loader_yields_the_configured_clips(config):
+    videos = from_config.source(config, "train")
+    batch = next(iter(from_config.train_loader(config, videos)))
+    assert batch["clip"].shape == (4, 2, 16, 16, 3)
+    assert from_config.steps_per_epoch(config, videos) == 3
+
+
+def test_the_learning_rate_follows_the_batch(config):
+    config.optim.update(learning_rate=0.1, reference_batch=16, warmup_epochs=0.0)
+    _, schedule = from_config.optimizer(config, 3)
+    assert float(schedule(0)) == pytest.approx(0.025)  # batch 4 of 16
+
+
+@pytest.mark.parametrize(
+    ("compute", "precision", "dtype"),
+    [
+        ("float32", "highest", "float32"),
+        ("tf32", "tensorfloat32", "float32"),
+        ("bfloat16", "default", "bfloat16"),
+    ],
+)
+def test_compute_sets_precision_and_the_dtype_of_activations(config, compute, precision, dtype):
+    before = jax.config.jax_default_matmul_precision
+    config.compute = compute
+    try:
+        from_config.set_precision(config)
+        assert jax.config.jax_default_matmul_precision == precision
+        assert from_config.model(config).dtype == dtype
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
+
+
+def test_an_unknown_compute_is_named(config):
+    config.compute = "float16"
+    with pytest.raises(InputError, match="compute 'float16' is none of float32, tf32, bfloat16"):
+        from_config.set_precision(config)

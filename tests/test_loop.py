@@ -1,0 +1,210 @@
+"""Whole runs in their smallest form: `loop.train` here, `train.py` in processes of its own."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+from jaxaction import checkpoint, digests, loop
+from jaxaction.errors import InputError
+from tests import tiny_run
+
+ROOT = Path(__file__).parent.parent
+
+CONFIG = """
+from pathlib import Path
+from tests import tiny_run
+
+def get_config(variant=""):
+    return tiny_run.config(Path(__file__).parent)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The clips, a config file for `train.py`, and a cache of compiled programs."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny_run.write_clips(folder)
+    (folder / "tiny.py").write_text(CONFIG)
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    jax.config.update(names[0], str(folder / "xla"))
+    jax.config.update(names[1], 0.5)
+    yield folder
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+
+
+def start(folder, workdir, *overrides, devices=1):
+    """A process that runs `train.py` on the tiny config."""
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": paths}
+    env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
+    command = [sys.executable, str(ROOT / "train.py"), "--config", str(folder / "tiny.py")]
+    return subprocess.Popen(
+        [*command, "--workdir", str(workdir), *(f"--config.{o}" for o in overrides)],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, code=0):
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == code, out + err
+    return out, err
+
+
+def losses(workdir):
+    """The loss of every step, from the event files."""
+    events = [
+        e for f in sorted(Path(workdir).glob("events*")) for e in EventFileLoader(str(f)).Load()
+    ]
+    return {
+        event.step: value.tensor.float_val[0]
+        for event in events
+        for value in event.summary.value
+        if value.tag == "train/loss"
+    }
+
+
+def assert_same_bits(first, second):
+    jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    """A run of 9 steps in this process, on one device, with a line for every step."""
+    workdir, lines = folder / "undisturbed", []
+    loop.train(tiny_run.config(folder, log_every_steps=1), str(workdir), lines.append)
+    return workdir, lines
+
+
+def test_a_run_says_what_it_does_and_ends_with_the_test(undisturbed):
+    _, lines = undisturbed
+    assert lines[0] == (
+        "tsn takes 9 steps on 12 videos (3 an epoch); batch 4 on 1 cpu devices, learning rate 0.001"
+    )
+    assert any(line.startswith("step 5/9  epoch 1.7  loss ") for line in lines)
+    assert any("val top-1" in line for line in lines)
+    assert lines[-1].splitlines()[-1].startswith("test top-1 ")
+    assert lines[-1].endswith("(6 videos)")
+
+
+def test_a_run_writes_checkpoints_and_event_files(undisturbed):
+    workdir, _ = undisturbed
+    assert checkpoint.steps(str(workdir)) == [6, 8, 9]
+    assert sorted(losses(workdir)) == list(range(1, 10))
+
+
+def test_a_finished_run_is_only_tested_again(undisturbed, folder):
+    workdir, _ = undisturbed
+    lines = []
+    loop.train(tiny_run.config(folder), str(workdir), lines.append)
+    assert lines[0].startswith("tsn goes on after step 9 of 9 steps")
+    assert not any(line.startswith("step ") for line in lines)
+    assert lines[-1].splitlines()[-1].startswith("test top-1 ")
+
+
+def test_killed_runs_go_on_to_the_same_bits(folder):
+    """`kill -9` twice in the middle, each time at another place; then the same command again."""
+    overrides = ("train.epochs=40", "train.checkpoint_every_steps=10", "train.log_every_steps=50")
+    finish(start(folder, folder / "whole", *overrides))
+    for after in (20, 70):
+        process = start(folder, folder / "killed", *overrides)
+        wanted = folder / "killed" / "checkpoints" / str(after) / digests.NAME
+        while not wanted.exists() and process.poll() is None:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert after <= checkpoint.steps(str(folder / "killed"))[-1] < 120
+    out, _ = finish(start(folder, folder / "killed", *overrides))
+    assert "tsn goes on after step " in out
+    whole, killed = (checkpoint.load_run(str(folder / name)) for name in ("whole", "killed"))
+    assert whole.step == killed.step == 120
+    assert_same_bits(whole, killed)
+
+
+def test_two_devices_train_as_one_and_checkpoints_move_both_ways(undisturbed, folder):
+    one, two = folder / "one_to_two", folder / "two_to_one"
+    short, every = "train.epochs=1", "train.log_every_steps=1"
+    begun = start(folder, two, short, every, devices=2)
+    loop.train(tiny_run.config(folder, epochs=1.0, log_every_steps=1), str(one), str)
+    out, _ = finish(begun)
+    assert "batch 4 on 2 cpu devices" in out
+    rest = start(folder, one, every, devices=2)
+    loop.train(tiny_run.config(folder, log_every_steps=1), str(two), str)
+    out, _ = finish(rest)
+    assert "goes on after step 3 of 9 steps" in out
+    expected = losses(undisturbed[0])
+    for workdir in (one, two):
+        found = losses(workdir)
+        assert sorted(found) == sorted(expected)
+        for step, loss in expected.items():
+            # Sums in another order, float32; Adam's first steps divide by tiny gradients.
+            assert found[step] == pytest.approx(loss, rel=1e-4), (workdir.name, step)
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_training_goes_on_before_it(undisturbed, folder):
+    workdir, lines = folder / "damaged", []
+    shutil.copytree(undisturbed[0], workdir)
+    (workdir / "checkpoints" / "9" / "meta" / "metadata").write_text("{}")
+    loop.train(tiny_run.config(folder), str(workdir), lines.append)
+    assert lines[0] == f"checkpoint {workdir}/checkpoints/9 is not used: meta/metadata is damaged"
+    assert lines[1].startswith("tsn goes on after step 8 of 9 steps")
+    runs = (checkpoint.load_run(str(path)) for path in (undisturbed[0], workdir))
+    assert_same_bits(*runs)
+
+
+def test_a_directory_of_another_config_stays_as_it_was(undisturbed, folder):
+    workdir, _ = undisturbed
+    before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+    _, err = finish(start(folder, workdir, "train.seed=1", "optim.learning_rate=0.1"), code=2)
+    assert err == (
+        f"train.py: {workdir} holds a run of another config: optim.learning_rate 0.001 there, "
+        "0.1 now, train.seed 0 there, 1 now; give another --workdir\n"
+    )
+    assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(folder):
+    config = tiny_run.config(folder, log_every_steps=50)
+    config.optim.update(learning_rate=1e30, warmup_epochs=2.0, warmup_start=0.0)
+    with pytest.raises(InputError, match=r"^step [2-9]: (loss|grad_norm) is (nan|inf); the last"):
+        loop.train(config, str(folder / "nan"), str)
+    run = checkpoint.load_run(str(folder / "nan"))
+    assert run.step == 2
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(run.variables))
+
+
+def test_a_bad_video_is_named_once_and_training_goes_on(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "clips", ignore=shutil.ignore_patterns("xla"))
+    (tmp_path / "clips" / "train5.mp4").write_bytes(b"no video")
+    lines = []
+    config = tiny_run.config(tmp_path / "clips")
+    loop.train(config, str(tmp_path / "run"), lines.append)
+    named = [line for line in lines if "train5.mp4" in line]
+    assert named == [
+        "train5.mp4 can't be read, another video takes its place; bad videos so far: 1 of 12"
+    ]
+    config.data.max_bad_share = 0.0
+    with pytest.raises(InputError, match="1 of 12 videos can't be read"):
+        loop.train(config, str(tmp_path / "strict"), lines.append)
+
+
+def test_nothing_is_written_for_a_config_that_does_not_fit(folder):
+    config = tiny_run.config(folder, batch_size=6)
+    config.model.bn_group = 4
+    with pytest.raises(InputError, match="bn_group 4 does not divide the batch of 6"):
+        loop.train(config, str(folder / "unfit"), str)
+    assert not (folder / "unfit").exists()

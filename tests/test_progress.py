@@ -1,0 +1,97 @@
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jaxaction import progress
+from jaxaction.errors import InputError
+
+
+def test_line_has_all_its_parts():
+    values = {"loss": 0.4123, "accuracy": 0.875, "clips_per_second": 52.14}
+    values |= {"seconds_per_step": 0.5652, "data_share": 0.031}
+    assert progress.line(120, 350, 60, values) == (
+        "step 120/350  epoch 2.0  loss 0.412  acc 87.5 %  52.1 clips/s  data 3 %  left 2:10"
+    )
+
+
+def test_clock_shows_hours_when_there_are_some():
+    assert [progress.clock(s) for s in (0, 59.6, 3599, 3661)] == [
+        "0:00",
+        "1:00",
+        "59:59",
+        "1:01:01",
+    ]
+
+
+def metrics(loss, norm=1.0):
+    return {"loss": np.float32(loss), "grad_norm": np.float32(norm), "accuracy": np.float32(0.5)}
+
+
+def test_window_averages_its_steps():
+    window = progress.Window(10)
+    window.add(metrics(1.0))
+    window.add(metrics(2.0))
+    window.check()
+    values = window.means(batch_size=4)
+    assert window.step == 12
+    assert values["loss"] == 1.5
+    assert values["clips_per_second"] == pytest.approx(4 / values["seconds_per_step"])
+
+
+def test_waiting_for_data_counts_and_a_pause_does_not():
+    def slow():
+        time.sleep(0.05)
+        yield {}
+
+    window = progress.Window(0)
+    window.next_batch(slow())
+    window.add(metrics(1.0))
+    with window.paused():
+        time.sleep(0.2)
+    values = window.means(batch_size=1)
+    # Both sleeps may take longer on a busy machine; the pause must not be in the step's time.
+    assert 0.05 <= values["seconds_per_step"] < 0.2
+    assert values["data_share"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("bad", "name"), [(metrics(np.nan), "loss is nan"), (metrics(1.0, np.inf), "grad_norm is inf")]
+)
+def test_a_value_that_is_not_finite_names_the_step(bad, name):
+    window = progress.Window(10)
+    for values in (metrics(1.0), bad, metrics(np.nan)):
+        window.add(values)
+    with pytest.raises(InputError, match=f"step 12: {name}; the last checkpoint before it is kept"):
+        window.check()
+
+
+def bad_videos(share, known=(), count=20):
+    lines = []
+    videos = [SimpleNamespace(id=f"video{i}") for i in range(count)]
+    return progress.BadVideos(videos, share, known, lines.append), lines
+
+
+def test_a_bad_video_is_named_once():
+    bad, lines = bad_videos(0.1)
+    bad.note(np.array([-1, 3, 3, -1]))
+    bad.note(np.array([3, -1]))
+    assert lines == [
+        "video3 can't be read, another video takes its place; bad videos so far: 1 of 20"
+    ]
+    assert bad.known == [3]
+
+
+def test_one_bad_video_is_always_allowed_unless_the_share_is_zero():
+    bad, _ = bad_videos(0.01)
+    bad.note(np.array([3]))
+    strict, _ = bad_videos(0.0)
+    with pytest.raises(InputError, match="1 of 20 videos can't be read"):
+        strict.note(np.array([3]))
+
+
+def test_too_many_bad_videos_end_the_run_also_after_a_restart():
+    bad, _ = bad_videos(0.1, known=(1, 2))
+    with pytest.raises(InputError, match="3 of 20 videos can't be read .*data.max_bad_share 0.1"):
+        bad.note(np.array([7]))

@@ -1,0 +1,106 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import jaxaction
+from jaxaction import steps, train_state
+
+MEAN, STD = (128.0,), (2.0,)
+
+
+class Probe(nn.Module):
+    """Logits that are a linear map of the clip's mean, with dropout and a running mean."""
+
+    rate: float = 0.0
+
+    @nn.compact
+    def __call__(self, clip, train):
+        x = clip.mean(axis=(1, 2, 3))
+        mean = self.variable("batch_stats", "mean", lambda: jnp.zeros(1))
+        if train:
+            mean.value = x.mean(0)
+        x = nn.Dropout(self.rate, deterministic=not train)(jnp.tile(x, 64))
+        return nn.Dense(2, name="fc")(x)
+
+
+def batch():
+    clip = np.array([126, 130, 132], np.uint8).reshape(3, 1, 1, 1, 1) * np.ones(
+        (1, 1, 2, 2, 1), np.uint8
+    )
+    return {"clip": jnp.asarray(clip), "label": jnp.array([0, 1, 1])}
+
+
+def start(rate=0.0, seed=0):
+    model, optimizer = Probe(rate), optax.sgd(0.1)
+    variables = model.init(jax.random.key(1), jnp.zeros((1, 1, 2, 2, 1)), False)
+    state = train_state.create(variables, optimizer)
+    return state, jax.jit(steps.make_train_step(model, optimizer, MEAN, STD, seed))
+
+
+def test_normalize_makes_float32_from_uint8():
+    got = steps.normalize(jnp.array([[126, 131]], jnp.uint8), (128.0, 128.0), (2.0, 3.0))
+    assert got.dtype == jnp.float32
+    np.testing.assert_array_equal(got, [[-1, 1]])
+
+
+def test_loss_is_the_mean_cross_entropy():
+    logits = jnp.array([[0.0, 0.0], [np.log(3.0), 0.0]])
+    got = steps.cross_entropy(logits, jnp.array([0, 1]))
+    # -log(1/2) and -log(1/4); 1e-6: float32
+    np.testing.assert_allclose(got["cross_entropy"], 1.5 * np.log(2), rtol=1e-6)
+
+
+def test_step_updates_parameters_statistics_and_count():
+    state, step = start()
+    new, metrics = step(state, batch())
+
+    def loss(params):
+        x = jnp.tile(jnp.array([[-1.0], [1.0], [2.0]]), 64)
+        logits = x @ params["fc"]["kernel"] + params["fc"]["bias"]
+        return steps.cross_entropy(logits, batch()["label"])["cross_entropy"]
+
+    value, grads = jax.value_and_grad(loss)(state.params)
+    expected = state.params["fc"]["kernel"] - 0.1 * grads["fc"]["kernel"]
+    # float32, sums of 64 terms
+    np.testing.assert_allclose(new.params["fc"]["kernel"], expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
+    np.testing.assert_allclose(metrics["grad_norm"], optax.tree.norm(grads), rtol=1e-5)
+    np.testing.assert_allclose(new.batch_stats["mean"], [2 / 3], rtol=1e-6)
+    assert int(new.step) == 1
+
+
+def test_metrics_name_every_loss_and_their_total():
+    state, step = start()
+    _, metrics = step(state, batch())
+    assert set(metrics) == {"loss", "loss/cross_entropy", "accuracy", "grad_norm"}
+    assert metrics["loss"] == metrics["loss/cross_entropy"]
+    assert float(metrics["accuracy"]) in (0, np.float32(1 / 3), np.float32(2 / 3), 1)
+
+
+def test_dropout_depends_on_seed_and_step_alone():
+    def loss(seed, step_number):
+        state, step = start(rate=0.5, seed=seed)
+        return float(step(state.replace(step=jnp.int32(step_number)), batch())[1]["loss"])
+
+    assert loss(0, 0) == loss(0, 0)
+    assert loss(0, 0) != loss(0, 1)
+    assert loss(0, 0) != loss(1, 0)
+
+
+def test_in_bfloat16_parameters_statistics_and_loss_stay_float32():
+    fields = {"name": "tsn", "num_classes": 2, "depth": 18, "stage_blocks": (1,), "width": 4}
+    model, optimizer = jaxaction.build(fields | {"dtype": "bfloat16"}), optax.sgd(0.1)
+    mean = std = (1.0, 1.0, 1.0)
+
+    def step(key, batch):
+        variables = jaxaction.init(model, (1, 2, 16, 16, 3), key)
+        state = train_state.create(variables, optimizer)
+        return steps.make_train_step(model, optimizer, mean, std, 0)(state, batch)
+
+    clip = jax.ShapeDtypeStruct((2, 2, 16, 16, 3), jnp.uint8)
+    batch = {"clip": clip, "label": jax.ShapeDtypeStruct((2,), jnp.int32)}
+    state, metrics = jax.eval_shape(step, jax.random.key(0), batch)
+    kinds = {x.dtype for x in jax.tree.leaves((state.variables, metrics))}
+    assert kinds == {jnp.dtype("float32")}

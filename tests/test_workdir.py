@@ -1,0 +1,45 @@
+import pytest
+from ml_collections import ConfigDict
+
+from jaxaction import workdir
+from jaxaction.errors import InputError
+
+
+def config(**train):
+    values = {"seed": 0, "keep": 1, "epochs": 2.0, "batch_size": 8} | train
+    return ConfigDict({"data": {"size": (4, 4)}, "train": values, "test": {"crops": "ten"}})
+
+
+def test_a_new_directory_takes_any_config(tmp_path):
+    workdir.check(str(tmp_path / "new"), config())
+
+
+def test_the_same_config_goes_on(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    workdir.check(str(tmp_path), config())
+
+
+def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    before = (tmp_path / workdir.NAME).read_bytes()
+    other = config(seed=1, batch_size=4)
+    with pytest.raises(InputError) as error:
+        workdir.check(str(tmp_path), other)
+    assert str(error.value) == (
+        f"{tmp_path} holds a run of another config: train.batch_size 8 there, 4 now, "
+        "train.seed 0 there, 1 now; give another --workdir"
+    )
+    assert (tmp_path / workdir.NAME).read_bytes() == before
+
+
+def test_a_key_that_is_missing_there_is_named(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    with pytest.raises(InputError, match="train.extra None there, 1 now"):
+        workdir.check(str(tmp_path), config(extra=1))
+
+
+def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    other = config(keep=3, epochs=5.0)
+    other.test.crops = "center"
+    workdir.check(str(tmp_path), other)
