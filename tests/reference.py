@@ -1,4 +1,4 @@
-"""The reference's figures in tests/parity, and the seeded weights and inputs that belong to them."""
+"""The reference's figures in tests/parity, and the seeded weights and inputs behind them."""
 
 import json
 import zlib
@@ -44,12 +44,15 @@ class Case:
         return {key: seeded_weight(key, tuple(shape)) for key, shape in keys.items()}
 
     def clips(self) -> np.ndarray:
-        """Returns the input as `[n, t, h, w, c]`, a 3D recognizer's views as clips of their own."""
-        pixels = rng(self.meta["input_seed"]).standard_normal(self.meta["input_shape"])
-        if pixels.ndim == 5:
-            return pixels.transpose(0, 1, 3, 4, 2).astype(np.float32)
-        pixels = pixels.reshape(-1, *pixels.shape[2:])
-        return pixels.transpose(0, 2, 3, 4, 1).astype(np.float32)
+        return to_clips(rng(self.meta["input_seed"]).standard_normal(self.meta["input_shape"]))
+
+
+def to_clips(pixels: np.ndarray) -> np.ndarray:
+    """Returns a reference's input as `[n, t, h, w, c]`, a 3D recognizer's views as clips."""
+    if pixels.ndim == 5:
+        return pixels.transpose(0, 1, 3, 4, 2).astype(np.float32)
+    pixels = pixels.reshape(-1, *pixels.shape[2:])
+    return pixels.transpose(0, 2, 3, 4, 1).astype(np.float32)
 
 
 def case_names() -> list[str]:

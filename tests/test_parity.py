@@ -71,7 +71,7 @@ def test_parameters_are_as_many_as_the_references(name):
 
 
 def loss_function(model, variables, clips, labels):
-    """Returns the mean cross-entropy as a function of the parameters, with logits and statistics."""
+    """Returns the mean cross-entropy of parameters, with logits and statistics beside it."""
 
     def loss(params):
         state = {**variables, "params": params}

@@ -27,10 +27,12 @@ LEAVES = {
 
 
 def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns variables `{"params", "batch_stats"}`, float32, of a reference's `state_dict` for the model of `config`.
+    """Returns variables `{"params", "batch_stats"}`, float32, of a reference's `state_dict` for the
+    model of `config`.
 
-    Strict: InputError (a ValueError) lists the weights that the model has and the dict lacks, those that it has besides,
-    and those of another shape. PyTorch's `num_batches_tracked` counters are left out.
+    Strict: InputError (a ValueError) lists the weights that the model has and the dict lacks, those
+    that it has besides, and those of another shape. PyTorch's `num_batches_tracked` counters are
+    left out.
     """
     model = build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
@@ -50,7 +52,9 @@ def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> 
 
 
 def from_torch(array: np.ndarray) -> np.ndarray:
-    """Returns a weight in Flax's layout, float32: `[o, i, (t,) h, w]` as `[t, h, w, i, o]`, `[o, i]` as `[i, o]`."""
+    """Returns a weight in Flax's layout, float32: `[o, i, (t,) h, w]` as `[t, h, w, i, o]`, `[o,
+    i]` as `[i, o]`.
+    """
     array = np.asarray(array, np.float32)
     if array.ndim == 4:
         array = array[:, :, None]
@@ -67,7 +71,8 @@ def to_torch_shape(shape: tuple[int, ...]) -> list[int]:
 def reference_key(model: nn.Module, path: Path) -> str:
     """Returns the reference's name of the variable at `path`, which begins with its collection.
 
-    Our names are the reference's, but for the wrappers (`net`, `block`) that TSM puts around modules there.
+    Our names are the reference's, but for the wrappers (`net`, `block`) that TSM puts around
+    modules there.
     """
     _, *parts, leaf = path
     if isinstance(model, TSM) and parts[1].startswith("layer"):

@@ -1,4 +1,6 @@
-"""Reads the `model = dict(...)` of an MMAction2 config, 1.x or 0.x, into a config for `jaxaction.build`."""
+"""Reads the `model = dict(...)` of an MMAction2 config, 1.x or 0.x, into a config for
+`jaxaction.build`.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,9 +9,11 @@ from jaxaction.errors import InputError
 from jaxaction.models import build, frozen
 from jaxaction.models.resnet import STAGE_BLOCKS
 
-# Options that say where weights come from or how memory is used; the network is the same with and without them.
+# Options that say where weights come from or how memory is used; the network is the same with and
+# without them.
 WITHOUT_EFFECT = ("pretrained", "pretrained2d", "torchvision_pretrain", "init_cfg", "with_cp")
-# Options of training that this project does not have as fields of a network: only these values are understood.
+# Options of training that this project does not have as fields of a network: only these values are
+# understood.
 ONLY = {"norm_eval": False, "frozen_stages": -1, "partial_bn": False}
 HEAD_WITHOUT_EFFECT = (
     "loss_cls",
@@ -63,11 +67,12 @@ class Options:
 
 
 def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config for `jaxaction.build` of the network that MMAction2 builds from `settings`.
+    """Returns the config for `jaxaction.build` of the network that MMAction2 builds from
+    `settings`.
 
-    `settings` is a config's `model`: Recognizer2D or Recognizer3D with one of the six families' backbones and its head.
-    Where weights come from, losses and preprocessing are left out. InputError (a ValueError) names an option, or a value
-    of one, that is not supported.
+    `settings` is a config's `model`: Recognizer2D or Recognizer3D with one of the six families'
+    backbones and its head. Where weights come from, losses and preprocessing are left out.
+    InputError (a ValueError) names an option, or a value of one, that is not supported.
     """
     model = Options(settings, "model")
     recognizer = model.take("type", "")
@@ -207,8 +212,8 @@ def _merge_paths(slow: dict, fast: dict, config: dict[str, Any]) -> dict[str, An
         raise InputError(f"in_channels of the two pathways differ: {channels} and {fast_channels}")
     if config["lateral"] and narrow != width // config["channel_ratio"]:
         raise InputError(
-            f"fast_pathway.base_channels {narrow} is not slow_pathway.base_channels {width} over channel_ratio "
-            f"{config['channel_ratio']}, which the lateral connections need"
+            f"fast_pathway.base_channels {narrow} is not slow_pathway.base_channels {width} over "
+            f"channel_ratio {config['channel_ratio']}, which the lateral connections need"
         )
     depth = slow.pop("depth")
     return {"depth": depth, "width": width, "in_channels": channels, "slow": slow, "fast": fast}
@@ -307,7 +312,7 @@ def _check_width(config: Mapping[str, Any], in_channels: int) -> None:
     channels = build(config).out_channels
     if in_channels and in_channels != channels:
         raise InputError(
-            f"model.cls_head.in_channels {in_channels} is not the {channels} channels of the backbone"
+            f"model.cls_head.in_channels {in_channels} is not the backbone's {channels} channels"
         )
 
 

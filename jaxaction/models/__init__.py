@@ -26,10 +26,11 @@ MODELS = {
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
-    """Returns the Linen module that `config` describes: `name`, a key of `MODELS`, and that class's fields.
+    """Returns the Linen module that `config` describes: `name`, a key of `MODELS`, and that class's
+    fields.
 
-    Lists become tuples and dicts are frozen, so a config that went through JSON will do. InputError (a ValueError) names
-    an unknown model or field and the nearest known one.
+    Lists become tuples and dicts are frozen, so a config that went through JSON will do. InputError
+    (a ValueError) names an unknown model or field and the nearest known one.
     """
     options = {key: frozen(value) for key, value in dict(config).items()}
     name = options.pop("name", "")
@@ -46,7 +47,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
 
 
 def init(model: nn.Module, clip_shape: tuple[int, ...], key: jax.Array) -> dict[str, Any]:
-    """Returns fresh variables `{"params", "batch_stats"}` of a model for clips `[n, t, h, w, c]`."""
+    """Returns fresh variables `{"params", "batch_stats"}` for clips of shape `[n, t, h, w, c]`."""
 
     def variables(key):
         return model.init(key, jnp.zeros(clip_shape, jnp.float32), False)

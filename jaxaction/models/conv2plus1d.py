@@ -1,4 +1,6 @@
-"""The (2+1)D factorisation: a 3D convolution as a spatial one, a norm with ReLU, and a temporal one."""
+"""The (2+1)D factorisation: a 3D convolution as a spatial one, a norm with ReLU, and a temporal
+one.
+"""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -8,20 +10,24 @@ from jaxaction.models.layers import BatchNorm
 
 
 def mid_channels(in_channels: int, out_channels: int, kernel_size: Triple) -> int:
-    """Returns the channels between the two halves, for as many weights as the 3x`kh`x`kw` convolution has.
+    """Returns the channels between the two halves, for as many weights as the 3x`kh`x`kw`
+    convolution has.
 
-    The 3 stands for the temporal size even where that is 1, as in the reference (`common/conv2plus1d.py`).
-    Tran et al. 2018 (R(2+1)D), section 3.5.
+    The 3 stands for the temporal size even where that is 1, as in the reference
+    (`common/conv2plus1d.py`). Tran et al. 2018 (R(2+1)D), section 3.5.
 
-    >>> mid_channels(64, 64, (3, 3, 3)), mid_channels(3, 64, (3, 7, 7)), mid_channels(64, 128, (1, 1, 1))
-    (144, 83, 54)
+    >>> mid_channels(64, 64, (3, 3, 3)), mid_channels(3, 64, (3, 7, 7))
+    (144, 83)
+    >>> mid_channels(64, 128, (1, 1, 1))
+    54
     """
     taps = in_channels * kernel_size[1] * kernel_size[2]
     return int(3 * (taps * out_channels) / (taps + 3 * out_channels))
 
 
 class Conv2Plus1d(nn.Module):
-    """Returns `conv_t(relu(bn_s(conv_s(x))))`; temporal strides and padding go to `conv_t`, spatial ones to `conv_s`.
+    """Returns `conv_t(relu(bn_s(conv_s(x))))`; temporal strides and padding go to `conv_t`, spatial
+    ones to `conv_s`.
 
     `bn_s` has PyTorch's default epsilon, 1e-5, whatever the norm around the convolution has.
     """

@@ -1,7 +1,8 @@
 """3D convolutions, and the choice of the operations that compute them.
 
-XLA lowers a 3D convolution poorly on CPUs. The kernels of these networks are nearly always flat in time or in space, or have
-few input channels; each of those is a 2D convolution or a matrix product in another shape (docs/design.md has the timings).
+XLA lowers a 3D convolution poorly on CPUs. The kernels of these networks are nearly always flat in
+time or in space, or have few input channels; each of those is a 2D convolution or a matrix product
+in another shape (docs/design.md has the timings).
 """
 
 from collections.abc import Callable
@@ -25,13 +26,17 @@ def conv3d(
     dilation: Triple = (1, 1, 1),
     groups: int = 1,
 ) -> Float[Array, "n t2 h2 w2 k"]:
-    """Returns PyTorch's `conv3d`: `padding` zeros on both sides of each axis, no flip of the kernel."""
+    """Returns PyTorch's `conv3d`: `padding` zeros on both sides of each axis, no flip of the
+    kernel.
+    """
     form = choose_form(kernel.shape, padding, groups)
     return FORMS[form](x, kernel, strides, padding, dilation, groups)
 
 
 def choose_form(kernel_shape: tuple[int, ...], padding: Triple, groups: int) -> str:
-    """Returns the name in `FORMS` of the operations to use for a kernel `[kt, kh, kw, c / groups, k]`."""
+    """Returns the name in `FORMS` of the operations to use for a kernel `[kt, kh, kw, c / groups,
+    k]`.
+    """
     size_t, size_h, size_w = kernel_shape[:3]
     if (size_t, size_h, size_w) == (1, 1, 1) and padding == (0, 0, 0) and groups == 1:
         return "matmul"
@@ -121,7 +126,8 @@ FORMS: dict[str, Callable] = {
 
 
 class Conv3d(nn.Module):
-    """A 3D convolution with PyTorch's meaning of every field; `kernel` is `[kt, kh, kw, c / groups, features]`.
+    """A 3D convolution with PyTorch's meaning of every field; `kernel` is `[kt, kh, kw, c / groups,
+    features]`.
 
     Parameters are float32; the product is computed in `dtype`.
     """

@@ -7,9 +7,11 @@ from jaxaction.models.layers import at_least_float32
 
 
 class Head(nn.Module):
-    """Returns float32 logits `[n, k]` of features `[n, c]`, or the mean over `t` of those of `[n, t, c]`.
+    """Returns float32 logits `[n, k]` of features `[n, c]`, or the mean over `t` of those of `[n,
+    t, c]`.
 
-    Dropout acts on each entry by itself: for TSM on each frame's features, as in the reference's `tsm_head.py`.
+    Dropout acts on each entry by itself: for TSM on each frame's features, as in the reference's
+    `tsm_head.py`.
     """
 
     num_classes: int

@@ -9,11 +9,13 @@ from jaxaction.models.conv3d import Triple
 
 
 class BatchNorm(nn.Module):
-    """Returns `x` normalised over all axes but the last; the running variance is the unbiased one, as PyTorch's.
+    """Returns `x` normalised over all axes but the last, with PyTorch's running statistics.
 
-    `momentum` is the weight of the new batch (PyTorch's sense). `bn_group` is the number of clips that share statistics
-    in training (0: the whole batch, over all devices); it must divide the batch. Statistics are float32 or better.
-    Ioffe & Szegedy 2015.
+    Ioffe & Szegedy 2015. The running variance is the unbiased one; flax's own norm keeps the other.
+
+    `momentum` is the weight of the new batch (PyTorch's sense). `bn_group` is the number of clips
+    that share statistics in training (0: the whole batch, over all devices); it must divide the
+    batch. Statistics are float32 or better.
     """
 
     epsilon: float = 1e-5
@@ -57,7 +59,7 @@ def at_least_float32(x: Array) -> Array:
 
 
 def batch_groups(batch: int, bn_group: int) -> int:
-    """Returns how many groups of `bn_group` clips the batch has. ValueError where they don't fit."""
+    """Returns how many groups of `bn_group` clips the batch has; ValueError if they don't fit."""
     if bn_group == 0:
         return 1
     if batch % bn_group:
@@ -71,7 +73,8 @@ def batch_groups(batch: int, bn_group: int) -> int:
 def max_pool(
     x: Float[Array, "n t h w c"], window: Triple, strides: Triple, padding: Triple
 ) -> Float[Array, "n t2 h2 w2 c"]:
-    """Returns PyTorch's `max_pool3d`: outside the array counts as minus infinity, incomplete windows are dropped.
+    """Returns PyTorch's `max_pool3d`: outside the array counts as minus infinity, incomplete
+    windows are dropped.
 
     One axis after the other, by strided slices: on CPUs faster than a 3D `reduce_window`.
     """

@@ -4,11 +4,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaction.errors import InputError
+from jaxaction.models.checks import check_segments, check_shape
 from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.heads import Head, pool_space
 from jaxaction.models.layers import BatchNorm
-from jaxaction.models.recognizers import check_segments
 from jaxaction.models.temporal_shift import temporal_shift
 
 STAGES = (  # expansion, channels, blocks, stride
@@ -23,7 +22,8 @@ STAGES = (  # expansion, channels, blocks, stride
 
 
 def round_channels(channels: float) -> int:
-    """Returns the multiple of 8 nearest to `channels`, the next one where that loses more than a tenth.
+    """Returns the multiple of 8 nearest to `channels`, the next one where that loses more than a
+    tenth.
 
     >>> round_channels(16 * 0.75), round_channels(24 * 0.75), round_channels(32 * 1.4)
     (16, 24, 48)
@@ -33,7 +33,9 @@ def round_channels(channels: float) -> int:
 
 
 def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
-    """Whether this block shifts: where it expands, keeps its channels and has no stride. Both counted from 0."""
+    """Whether this block shifts: where it expands, keeps its channels and has no stride. Both
+    counted from 0.
+    """
     expansion, channels, _, stride = STAGES[stage]
     before = STAGES[stage - 1][1] if block == 0 else channels
     kept = round_channels(before * model.widen_factor) == round_channels(
@@ -43,7 +45,9 @@ def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
 
 
 class ConvNorm6(nn.Module):
-    """A convolution on frames, batch norm, and ReLU6 unless it is `linear`; children `conv` and `bn`."""
+    """A convolution on frames, batch norm, and ReLU6 unless it is `linear`; children `conv` and
+    `bn`.
+    """
 
     features: int
     size: int
@@ -79,7 +83,9 @@ class Layers(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expands, filters each channel, projects; adds the input where shapes allow, and only then shifts in time."""
+    """Expands, filters each channel, projects; adds the input where shapes allow, and only then
+    shifts in time.
+    """
 
     features: int
     stride: int
@@ -147,7 +153,9 @@ class MobileNetV2(nn.Module):
 
 
 class TSMMobileNetV2(nn.Module):
-    """TSM on MobileNetV2: the shift comes before the expansion of every block that adds its input. Lin et al. 2019."""
+    """TSM on MobileNetV2: the shift comes before the expansion of every block that adds its input.
+    Lin et al. 2019.
+    """
 
     num_classes: int
     num_segments: int = 8
@@ -175,19 +183,17 @@ class TSMMobileNetV2(nn.Module):
         return MobileNetV2(self.widen_factor).out_channels
 
     def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> Array:
-        """Returns the backbone's output `[n, t, h / 32, w / 32, k]`, the reference's `extract_feat`."""
+        """Returns the backbone's output `[n, t, h2, w2, k]`, the reference's `extract_feat`."""
         self.check_clip(clip.shape)
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their shape."""
+        """Returns the logits of normalised clips. ValueError where the network can't take their
+        shape.
+        """
         return self.cls_head(pool_space(self.features(clip, train)), train)
 
     def check_clip(self, shape: tuple[int, ...]) -> None:
         """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
-        if len(shape) != 5 or shape[-1] != self.in_channels:
-            raise InputError(
-                f"a clip of shape {list(shape)} is not [n, t, h, w, {self.in_channels}]; "
-                f"model.in_channels is {self.in_channels}"
-            )
+        check_shape(shape, self.in_channels)
         check_segments(shape[1], self.num_segments)

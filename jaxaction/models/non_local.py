@@ -12,7 +12,9 @@ MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
 
 class PointwiseConv(nn.Module):
-    """A 1x1x1 convolution with bias, or with a norm whose scale starts at zero in place of the bias."""
+    """A 1x1x1 convolution with bias, or with a norm whose scale starts at zero in place of the
+    bias.
+    """
 
     features: int
     norm: bool = False
@@ -60,9 +62,10 @@ def sub_sample(x: Float[Array, "n t h w c"]) -> Float[Array, "n t h2 w2 c"]:
 class NonLocal(nn.Module):
     """Returns `x` plus, at every position, a weighted mean of all positions' values.
 
-    `mode` "gaussian" compares positions by the softmax of `x . x`, "embedded_gaussian" by that of `theta(x) . phi(x)`
-    (divided by the root of its channels where `use_scale`), "dot_product" by the product over the number of positions.
-    `sub_sample` pools values and keys by 2x2. `norm` ends the block in a batch norm.
+    `mode` "gaussian" compares positions by the softmax of `x . x`, "embedded_gaussian" by that of
+    `theta(x) . phi(x)` (divided by the root of its channels where `use_scale`), "dot_product" by
+    the product over the number of positions. `sub_sample` pools values and keys by 2x2. `norm` ends
+    the block in a batch norm.
     """
 
     mode: str = "embedded_gaussian"

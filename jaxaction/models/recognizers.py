@@ -1,4 +1,6 @@
-"""Five of the six families: a residual network and a head. SlowFast and TSM's MobileNet have files of their own."""
+"""Five of the six families: a residual network and a head. SlowFast and TSM's MobileNet have files
+of their own.
+"""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -7,6 +9,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
+from jaxaction.models.checks import check_segments, check_shape
 from jaxaction.models.conv3d import Triple
 from jaxaction.models.heads import Head, pool, pool_space
 from jaxaction.models.resnet import ResNet
@@ -15,8 +18,9 @@ from jaxaction.models.resnet import ResNet
 class Recognizer(nn.Module):
     """What the families share; `features` and `__call__` are the two things to do with a model.
 
-    `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what activations are computed
-    in, "float32" or "bfloat16"; parameters, statistics and logits are float32.
+    `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what
+    activations are computed in, "float32" or "bfloat16"; parameters, statistics and logits are
+    float32.
     """
 
     num_classes: int
@@ -54,7 +58,9 @@ class Recognizer(nn.Module):
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their shape."""
+        """Returns the logits of normalised clips. ValueError where the network can't take their
+        shape.
+        """
         return self.cls_head(self.pool(self.features(clip, train)), train)
 
     def pool(self, features: Float[Array, "n t h w c"]) -> Float[Array, "n *t c"]:
@@ -62,15 +68,12 @@ class Recognizer(nn.Module):
 
     def check_clip(self, shape: tuple[int, ...]) -> None:
         """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
-        if len(shape) != 5 or shape[-1] != self.in_channels:
-            raise InputError(
-                f"a clip of shape {list(shape)} is not [n, t, h, w, {self.in_channels}]; "
-                f"model.in_channels is {self.in_channels}"
-            )
+        check_shape(shape, self.in_channels)
 
 
 class TSN(Recognizer):
-    """Temporal segment network: a 2D ResNet on each segment, features averaged before the classifier.
+    """Temporal segment network: a 2D ResNet on each segment, features averaged before the
+    classifier.
 
     Wang et al. 2016. The axis `t` of the clip is the segments; any number will do.
     """
@@ -82,9 +85,11 @@ class TSN(Recognizer):
 
 
 class TSM(Recognizer):
-    """Temporal shift module: a 2D ResNet whose blocks exchange channels between neighbouring segments. Lin et al. 2019.
+    """Temporal shift module: a 2D ResNet whose blocks exchange channels between neighbouring
+    segments. Lin et al. 2019.
 
-    `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t` that the clip must have.
+    `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t` that the clip must
+    have.
     """
 
     num_segments: int = 8
@@ -121,17 +126,10 @@ FLAT = {
 }
 
 
-def check_segments(segments: int, num_segments: int) -> None:
-    """Raises InputError where a clip has another number of segments than its model."""
-    if segments != num_segments:
-        raise InputError(
-            f"a clip of {segments} segments (data.clip_len) does not fit model.num_segments {num_segments}; "
-            "set both to the same number"
-        )
-
-
 class I3D(Recognizer):
-    """Inflated 3D ResNet. Carreira & Zisserman 2017, Wang et al. 2018. The fields are those of `ResNet`."""
+    """Inflated 3D ResNet. Carreira & Zisserman 2017, Wang et al. 2018. The fields are those of
+    `ResNet`.
+    """
 
     conv1_kernel: Triple = (5, 7, 7)
     conv1_stride_s: int = 2
@@ -152,13 +150,15 @@ class I3D(Recognizer):
         stride_t = self.conv1_stride_t * (self.pool1_stride_t if self.with_pool1 else 1)
         if self.with_pool2 and shape[1] <= stride_t:
             raise InputError(
-                f"a clip of {shape[1]} frames (data.clip_len) has one frame left at the pooling after layer1, which "
-                f"takes two (model.with_pool2); set data.clip_len to {stride_t + 1} or more"
+                f"a clip of {shape[1]} frames (data.clip_len) has one left at the pooling after "
+                f"layer1, which takes two; set data.clip_len to {stride_t + 1} or more"
             )
 
 
 class SlowOnly(I3D):
-    """The slow path of SlowFast alone: kernels reach over time in the last two stages only. Feichtenhofer et al. 2019."""
+    """The slow path of SlowFast alone: kernels reach over time in the last two stages only.
+    Feichtenhofer et al. 2019.
+    """
 
     conv1_kernel: Triple = (1, 7, 7)
     conv1_stride_t: int = 1

@@ -1,7 +1,8 @@
 """The residual network of all families but MobileNet: 2D, inflated, shifted, factorised.
 
-A 2D network on `[n, t, h, w, c]` is a 3D one whose kernels are one frame deep, so there is one class. It agrees with the
-reference's `resnet.py`, `resnet_tsm.py`, `resnet3d.py`, `resnet3d_slowonly.py` and `resnet2plus1d.py`.
+A 2D network on `[n, t, h, w, c]` is a 3D one whose kernels are one frame deep, so there is one
+class. It agrees with the reference's `resnet.py`, `resnet_tsm.py`, `resnet3d.py`,
+`resnet3d_slowonly.py` and `resnet2plus1d.py`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,9 @@ STAGE_BLOCKS = {
 
 
 class ConvNorm(nn.Module):
-    """A convolution, its batch norm and ReLU: the reference's `ConvModule`, children `conv` and `bn`."""
+    """A convolution, its batch norm and ReLU: the reference's `ConvModule`, children `conv` and
+    `bn`.
+    """
 
     features: int
     kernel_size: Triple
@@ -60,11 +63,13 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: two 3x3 convolutions, or a `bottleneck` of 1x1, 3x3 and 1x1. He et al. 2015.
+    """A residual block: two 3x3 convolutions, or a `bottleneck` of 1x1, 3x3 and 1x1. He et al.
+    2015.
 
-    `inflate` makes it three frames deep: both convolutions of a basic block, the first ("3x1x1") or the second ("3x3x3")
-    of a bottleneck. `style` "pytorch" puts a bottleneck's strides on its second convolution, "caffe" on its first.
-    `shift_div` shifts channels in time before the branch ("blockres") or before branch and shortcut ("block").
+    `inflate` makes it three frames deep: both convolutions of a basic block, the first ("3x1x1") or
+    the second ("3x3x3") of a bottleneck. `style` "pytorch" puts a bottleneck's strides on its
+    second convolution, "caffe" on its first. `shift_div` shifts channels in time before the branch
+    ("blockres") or before branch and shortcut ("block").
     """
 
     width: int
@@ -133,12 +138,14 @@ class Stage(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Backbone `[n, t, h, w, c] -> [n, t2, h2, w2, k]`; k is 8 `width` for depth 18 and 34, else 32 `width`.
+    """Backbone `[n, t, h, w, c] -> [n, t2, h2, w2, k]`; k is 8 `width` for depth 18 and 34, else 32
+    `width`.
 
-    `depth` picks the kind of block and how many a stage has, unless `stage_blocks` says how many. A stage's entry in
-    `inflate` and `non_local` is one number for all its blocks or a tuple with one for each. The first max pooling
-    (`with_pool1`) looks at single frames and skips frames by `pool1_stride_t`; the second (`with_pool2`, after the first
-    stage) takes the maximum of each two frames; `temporal_pool` is TSM's, before the second stage.
+    `depth` picks the kind of block and how many a stage has, unless `stage_blocks` says how many. A
+    stage's entry in `inflate` and `non_local` is one number for all its blocks or a tuple with one
+    for each. The first max pooling (`with_pool1`) looks at single frames and skips frames by
+    `pool1_stride_t`; the second (`with_pool2`, after the first stage) takes the maximum of each two
+    frames; `temporal_pool` is TSM's, before the second stage.
     """
 
     depth: int = 50
@@ -194,7 +201,7 @@ class ResNet(nn.Module):
         return max_pool(x, (1, 3, 3), strides, (0, 1, 1))
 
     def stage(self, stage: int, x: Float[Array, "n t h w c"], train: bool) -> Array:
-        """Returns what stage `stage` (0 is `layer1`) and the pooling in time beside it make of `x`."""
+        """Returns what a stage (0 is `layer1`) and the pooling in time beside it make of `x`."""
         if self.temporal_pool and stage == 1:
             x = max_pool(x, (3, 1, 1), (2, 1, 1), (1, 0, 0))
         x = getattr(self, f"layer{stage + 1}")(x, train)
@@ -215,7 +222,9 @@ class ResNet(nn.Module):
         return (self.stage_blocks or STAGE_BLOCKS[self.depth])[stage]
 
     def is_shifted(self, stage: int, block: int) -> bool:
-        """Whether this block shifts: every one, or every second where the third stage is as long as ResNet-101's."""
+        """Whether this block shifts: every one, or every second where the third stage is as long as
+        ResNet-101's.
+        """
         sparse = self.shift_place == "blockres" and self.num_stages > 2 and self.num_blocks(2) >= 23
         return self.shift_div > 0 and block % (2 if sparse else 1) == 0
 
@@ -269,7 +278,8 @@ class ResNet(nn.Module):
         value = getattr(self, field)
         if len(value) < self.num_stages:
             raise InputError(
-                f"model.{field} {value} has {len(value)} entries, the network {self.num_stages} stages; give one a stage"
+                f"model.{field} {value} has {len(value)} entries, the network "
+                f"{self.num_stages} stages; give one a stage"
             )
         for stage, entry in enumerate(value[: self.num_stages]):
             if isinstance(entry, tuple) and len(entry) != self.num_blocks(stage):

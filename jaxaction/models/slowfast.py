@@ -1,4 +1,6 @@
-"""SlowFast: a wide network on few frames and a narrow one on many, with connections from the fast to the slow."""
+"""SlowFast: a wide network on few frames and a narrow one on many, with connections from the fast
+to the slow.
+"""
 
 from collections.abc import Mapping
 
@@ -7,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
+from jaxaction.models.checks import check_shape
 from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.heads import Head, pool
 from jaxaction.models.layers import BatchNorm
@@ -26,7 +29,9 @@ BOTH_PATHS = (
 
 
 class Lateral(nn.Module):
-    """Returns fast features at the slow frames, with `factor` times the channels: the time-strided convolution."""
+    """Returns fast features at the slow frames, with `factor` times the channels: the time-strided
+    convolution.
+    """
 
     factor: int
     kernel_t: int
@@ -45,7 +50,9 @@ class Lateral(nn.Module):
 
 
 class SlowPath(ResNet):
-    """The slow path, which owns the lateral connections as in the reference: `conv1_lateral`, `layer1_lateral`, ..."""
+    """The slow path, which owns the lateral connections as in the reference: `conv1_lateral`,
+    `layer1_lateral`, ...
+    """
 
     lateral_fields: Mapping = nn.FrozenDict()  # empty: not connected
 
@@ -63,7 +70,9 @@ class SlowPath(ResNet):
                 setattr(self, f"layer{stage}_lateral", Lateral(**fields))
 
     def fuse(self, after: str, slow: Array, fast: Array, train: bool) -> Array:
-        """Returns the slow features with what comes from the fast ones beside them; `after` is "conv1", "layer1", ..."""
+        """Returns the slow features with what comes from the fast ones beside them; `after` is
+        "conv1", "layer1", ...
+        """
         if not self.lateral_fields:
             return slow
         return jnp.concatenate([slow, getattr(self, f"{after}_lateral")(fast, train)], axis=-1)
@@ -96,10 +105,11 @@ class TwoPaths(nn.Module):
 class SlowFast(nn.Module):
     """SlowFast networks. Feichtenhofer et al. 2019.
 
-    The slow path sees every `resample_rate`-th frame of the clip, the fast path `speed_ratio` times as many and has
-    1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet` for one path over what is set for both.
-    `lateral` connects them after the stem and each stage but the last, by convolutions `fusion_kernel` frames deep with
-    `lateral_factor` times the fast channels, and `lateral_norm` adds norm and ReLU to them.
+    The slow path sees every `resample_rate`-th frame of the clip, the fast path `speed_ratio` times
+    as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet` for
+    one path over what is set for both. `lateral` connects them after the stem and each stage but
+    the last, by convolutions `fusion_kernel` frames deep with `lateral_factor` times the fast
+    channels, and `lateral_norm` adds norm and ReLU to them.
     """
 
     num_classes: int
@@ -155,7 +165,9 @@ class SlowFast(nn.Module):
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their shape."""
+        """Returns the logits of normalised clips. ValueError where the network can't take their
+        shape.
+        """
         slow, fast = self.features(clip, train)
         return self.cls_head(jnp.concatenate([pool(fast), pool(slow)], axis=-1), train)
 
@@ -163,13 +175,10 @@ class SlowFast(nn.Module):
         """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
         if self.resample_rate % self.speed_ratio:
             raise InputError(
-                f"model.resample_rate {self.resample_rate} is not a multiple of model.speed_ratio {self.speed_ratio}"
+                f"model.resample_rate {self.resample_rate} is not a multiple of "
+                f"model.speed_ratio {self.speed_ratio}; set one of them so that it is"
             )
-        if len(shape) != 5 or shape[-1] != self.in_channels:
-            raise InputError(
-                f"a clip of shape {list(shape)} is not [n, t, h, w, {self.in_channels}]; "
-                f"model.in_channels is {self.in_channels}"
-            )
+        check_shape(shape, self.in_channels)
         rate, t = self.resample_rate, shape[1]
         if t % rate or not t:
             near = [m for m in (t // rate * rate, -(-t // rate) * rate) if m] or [rate]

@@ -1,0 +1,21 @@
+"""Rules about the shape of a clip that several networks share."""
+
+from jaxaction.errors import InputError
+
+
+def check_shape(shape: tuple[int, ...], in_channels: int) -> None:
+    """Raises InputError where `shape` is not `[n, t, h, w, in_channels]`."""
+    if len(shape) != 5 or shape[-1] != in_channels:
+        raise InputError(
+            f"a clip of shape {list(shape)} is not [n, t, h, w, {in_channels}]; "
+            f"model.in_channels is {in_channels}"
+        )
+
+
+def check_segments(segments: int, num_segments: int) -> None:
+    """Raises InputError where a clip has another number of segments than its model."""
+    if segments != num_segments:
+        raise InputError(
+            f"a clip of {segments} segments (data.clip_len) does not fit model.num_segments "
+            f"{num_segments}; set both to the same number"
+        )

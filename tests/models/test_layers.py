@@ -1,0 +1,81 @@
+"""Batch norm has PyTorch's statistics; pooling has PyTorch's edges."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxaction.models.layers import BatchNorm, max_pool
+
+
+def apply_norm(x, **fields):
+    norm = BatchNorm(**fields)
+    variables = norm.init(jax.random.key(0), x, False)
+    return norm.apply(variables, x, True, mutable=["batch_stats"])
+
+
+def test_running_variance_is_the_unbiased_one():
+    x = jnp.array([[1.0], [2.0], [6.0]])
+    _, updates = apply_norm(x, momentum=0.1)
+    # mean 3; variance 14 / 2 = 7 with n - 1; a tenth of each beside nine tenths of 0 and 1
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], [0.3], rtol=1e-6)
+    np.testing.assert_allclose(updates["batch_stats"]["var"], [1.6], rtol=1e-6)
+
+
+def test_batch_is_normalised_by_the_biased_variance():
+    y, _ = apply_norm(jnp.array([[1.0], [2.0], [6.0]]), epsilon=0.0)
+    np.testing.assert_allclose(y[:, 0], np.array([-2, -1, 3]) / np.sqrt(14 / 3), rtol=1e-6)
+
+
+def test_mean_of_a_thousand_does_not_drown_a_variance_of_one():
+    x = 1000 + np.random.default_rng(0).standard_normal((64, 8, 8, 1)).astype(np.float32)
+    y, updates = apply_norm(x)
+    # float32 has about 6e-5 left at 1000
+    np.testing.assert_allclose(
+        y, (x - x.mean(dtype=np.float64)) / x.std(dtype=np.float64), atol=1e-3
+    )
+
+
+def test_groups_of_clips_have_statistics_of_their_own():
+    x = np.random.default_rng(0).standard_normal((4, 3, 2)).astype(np.float32)
+    grouped, updates = apply_norm(x, bn_group=2)
+    halves = [apply_norm(x[i : i + 2]) for i in (0, 2)]
+    np.testing.assert_allclose(grouped, np.concatenate([y for y, _ in halves]), atol=1e-6)
+    means = [u["batch_stats"]["mean"] for _, u in halves]
+    np.testing.assert_allclose(updates["batch_stats"]["mean"], np.mean(means, axis=0), atol=1e-7)
+
+
+def test_group_that_does_not_divide_the_batch_is_refused():
+    with pytest.raises(ValueError, match="model.bn_group 3 does not divide the batch of 4 clips"):
+        apply_norm(jnp.ones((4, 2)), bn_group=3)
+
+
+def test_bfloat16_input_keeps_float32_statistics():
+    y, updates = apply_norm(jnp.ones((2, 4), jnp.bfloat16), dtype="bfloat16")
+    assert y.dtype == jnp.bfloat16
+    assert updates["batch_stats"]["mean"].dtype == jnp.float32
+
+
+def test_max_pool_counts_the_outside_as_minus_infinity():
+    x = -jnp.arange(1.0, 5.0).reshape(1, 1, 1, 4, 1)
+    y = max_pool(x, (1, 1, 3), (1, 1, 2), (0, 0, 1))
+    np.testing.assert_array_equal(y[0, 0, 0, :, 0], [-1.0, -2.0])
+
+
+def test_max_pool_drops_incomplete_windows():
+    x = jnp.arange(5.0).reshape(1, 5, 1, 1, 1)
+    np.testing.assert_array_equal(max_pool(x, (2, 1, 1), (2, 1, 1), (0, 0, 0)).ravel(), [1, 3])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_max_pool_equals_a_reduced_window(seed):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((2, *rng.integers(4, 8, 3), 3)).astype(np.float32)
+    window = tuple(map(int, rng.integers(1, 4, 3)))
+    strides = tuple(map(int, rng.integers(1, 3, 3)))
+    padding = tuple(size // 2 for size in window)
+    pads = [(0, 0), *((p, p) for p in padding), (0, 0)]
+    expected = jax.lax.reduce_window(
+        x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, *strides, 1), pads
+    )
+    np.testing.assert_array_equal(max_pool(x, window, strides, padding), expected)
