@@ -7,22 +7,19 @@ stored config: another data set, another protocol. Prints the accuracies and wri
 the scores of every video, to DIR/eval/; an earlier result of another test is kept there.
 """
 
-import logging
 import sys
 
 import jax
 
 from jaxaction import checkpoint, evaluate, flags, from_config, results
-from train import keep_compiled_programs
 
 
 def main(argv: list[str]) -> None:
     workdir, overrides = flags.parse_eval(argv)
-    keep_compiled_programs()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
     run = checkpoint.load_run(workdir)
     config = flags.apply_overrides(run.config, overrides)
     from_config.set_precision(config)
+    from_config.check_numbers(config)
     evaluate.check_fits(run.variables, from_config.abstract_variables(config))
     source = from_config.source(config, "test")
     difference = evaluate.differing_labels(run.label_names, source.label_names)

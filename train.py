@@ -2,29 +2,15 @@
 
     python train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]
 
-Without --workdir the run goes to runs/<config>[-<variant>].
+Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end is written to
+DIR/eval/, as by eval.py.
 """
-
-import logging
-import os
-from pathlib import Path
-
-import jax
 
 from jaxaction import flags, loop
 
 
-def keep_compiled_programs() -> None:
-    """Has XLA keep what it compiles in ~/.cache/jaxaction/xla, or JAX_COMPILATION_CACHE_DIR."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(folder / "jaxaction" / "xla"))
-
-
 def main(argv: list[str]) -> None:
     config, _, workdir = flags.parse_train(argv)
-    keep_compiled_programs()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
     loop.train(config, workdir, log=lambda text: print(text, flush=True))
 
 

@@ -43,6 +43,7 @@ def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
     """
     batch = 8 * clips_per_gpu
     config.model.update(num_classes=400, stage_blocks=(), width=64, bn_group=clips_per_gpu)
+    config.model.dropout = 0.5
     config.data.update(source="annotations", name="", train_split="", test_split="")
     config.data.update(crop="random_resized", short_side=256, size=(224, 224), flip=0.5)
     config.data.num_threads = 16
@@ -93,7 +94,7 @@ def _data() -> dict:
 def _train() -> dict:
     return {
         "batch_size": 16,
-        "epochs": 4.0,
+        "epochs": 6.0,
         "seed": 0,
         "log_every_steps": 10,
         "eval_every_epochs": 2,
@@ -105,7 +106,7 @@ def _train() -> dict:
 def _optim() -> dict:
     return {
         "name": "adam",
-        "learning_rate": 1e-3,
+        "learning_rate": 4e-3,
         "reference_batch": 0,
         "momentum": 0.9,
         "weight_decay": 0.0,

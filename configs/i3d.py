@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
     config = common.motions(
         {"name": "i3d", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 16}
         | {"inflate": ((1, 1), (1, 0), (1, 0), (0, 1)), "zero_init_residual": False}
-        | {"dropout": 0.5, "bn_group": 0}
+        | {"dropout": 0.2, "bn_group": 0}
     )
     if variant:
         common.pick(VARIANTS, variant)(config)

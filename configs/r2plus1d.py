@@ -19,8 +19,9 @@ def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
         {"name": "r2plus1d", "depth": 34, "stage_blocks": (1, 1, 1, 1), "width": 16}
-        | {"dropout": 0.5, "bn_group": 0}
+        | {"dropout": 0.2, "bn_group": 0}
     )
+    config.data.update(clip_len=8, frame_interval=2)
     if variant:
         common.pick(VARIANTS, variant)(config)
     return config

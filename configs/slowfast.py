@@ -18,9 +18,9 @@ from configs import common
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
-        {"name": "slowfast", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 24}
+        {"name": "slowfast", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"resample_rate": 8, "speed_ratio": 8, "channel_ratio": 4, "fusion_kernel": 5}
-        | {"dropout": 0.5, "bn_group": 0}
+        | {"dropout": 0.2, "bn_group": 0}
     )
     if variant:
         common.pick(VARIANTS, variant)(config)

@@ -18,8 +18,8 @@ from configs import common
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
-        {"name": "slowonly", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 24}
-        | {"dropout": 0.5, "bn_group": 0}
+        {"name": "slowonly", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
+        | {"dropout": 0.2, "bn_group": 0}
     )
     config.data.update(clip_len=8, frame_interval=2)
     if variant:

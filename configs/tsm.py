@@ -19,8 +19,8 @@ from configs import common
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
-        {"name": "tsm", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 24}
-        | {"num_segments": 8, "shift_div": 8, "dropout": 0.5, "bn_group": 0}
+        {"name": "tsm", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
+        | {"num_segments": 8, "shift_div": 8, "dropout": 0.2, "bn_group": 0}
     )
     config.data.update(sampling="segments", clip_len=8)
     config.model.num_segments = config.data.get_oneway_ref("clip_len")

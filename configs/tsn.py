@@ -20,8 +20,8 @@ from configs import common
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
-        {"name": "tsn", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 24}
-        | {"dropout": 0.4, "bn_group": 0}
+        {"name": "tsn", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
+        | {"dropout": 0.2, "bn_group": 0}
     )
     config.data.update(sampling="segments", clip_len=8)
     if variant:
@@ -37,6 +37,7 @@ def r50_1x1x3(config: ConfigDict) -> None:
     """
     common.kinetics(config, clips_per_gpu=32, epochs=100)
     common.steps(config, (40.0, 80.0))
+    config.model.dropout = 0.4
     config.data.update(clip_len=3, crop="multi_scale")
     config.train.eval_every_epochs = 1
     config.test.update(clip_len=25, crops="ten", average="score")

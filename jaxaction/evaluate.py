@@ -176,7 +176,7 @@ def _fill(
     started = said = time.monotonic()
     for batch in batches:
         rows, keep = batch["index"][batch["mask"]], batch["mask"]
-        _check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
+        check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
         if keep.any():
             found = score(batch["views"])
             table.scores[rows], table.probs[rows] = found.scores[keep], found.probs[keep]
@@ -206,19 +206,20 @@ def _evaluation(table: _Table, source: Any, protocol: Any) -> Evaluation:
     rows = np.flatnonzero(table.scored)
     return Evaluation(
         protocol=protocol,
-        ids=tuple(source[int(i)].id for i in rows),
+        ids=tuple(source.id(int(i)) for i in rows),
         labels=table.labels[rows],
         scores=table.scores[rows],
         probs=table.probs[rows],
-        unreadable=tuple(source[int(i)].id for i in np.flatnonzero(table.bad)),
+        unreadable=tuple(source.id(int(i)) for i in np.flatnonzero(table.bad)),
     )
 
 
-def _check_labels(source: Any, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+def check_labels(source: Any, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """`InputError`, naming the video, for a label outside the model's classes."""
     for row, label in zip(rows, labels, strict=True):
         if not 0 <= label < num_classes:
             raise InputError(
-                f"{source[int(row)].id}: label {label} is outside the model's {num_classes} "
+                f"{source.id(int(row))}: label {label} is outside the model's {num_classes} "
                 "classes, which count from 0; set model.num_classes or mend the annotation"
             )
 
@@ -226,7 +227,7 @@ def _check_labels(source: Any, rows: np.ndarray, labels: np.ndarray, num_classes
 def _check_bad(source: Any, bad: np.ndarray, max_bad_share: float) -> None:
     rows = np.flatnonzero(bad)
     if len(rows) > allowed_bad(len(source), max_bad_share):
-        names = ", ".join(source[int(i)].id for i in rows[:3]) + (", ..." if len(rows) > 3 else "")
+        names = ", ".join(source.id(int(i)) for i in rows[:3]) + (", ..." if len(rows) > 3 else "")
         raise InputError(
             f"at least {len(rows)} of {len(source)} videos can't be read ({names}), more than "
             f"data.max_bad_share {max_bad_share} allows; mend or remove them, or raise it"

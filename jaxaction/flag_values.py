@@ -1,6 +1,7 @@
 """Text from a command line, read as the type that a config's value has already."""
 
 import ast
+import math
 from typing import Any
 
 from jaxaction.errors import InputError
@@ -27,10 +28,13 @@ def parse(flag: str, text: str, current: Any) -> Any:
 
 def _parse_number(flag: str, text: str, kind: type) -> int | float:
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         name = "a whole number" if kind is int else "a number"
         raise InputError(f"{flag}={text}: not {name}, as the config has it") from None
+    if not math.isfinite(value):
+        raise InputError(f"{flag}={text}: not a finite number")
+    return value
 
 
 def _parse_tuple(flag: str, text: str, current: tuple) -> tuple:

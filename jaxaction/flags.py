@@ -9,6 +9,7 @@ with the nearest right name, which `run_main` turns into exit code 2.
 import difflib
 import importlib.util
 import inspect
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction import flag_values
+from jaxaction import compile_cache, flag_values
 from jaxaction.errors import InputError
 
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
@@ -69,7 +70,10 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
     if spec is None or spec.loader is None:
         raise InputError(f"--config {file}: not a Python file; give one with get_config(variant)")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except SyntaxError as error:
+        raise InputError(f"--config {file}: not Python, {error}") from None
     if not hasattr(module, "get_config"):
         raise InputError(f"--config {file}: the file has no function get_config(variant)")
     return _call_get_config(module.get_config, file, variant)
@@ -93,11 +97,14 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
 def run_main(main: Callable[[list[str]], int | None]) -> None:
     """Calls `main(argv)` and leaves the process with its exit code (None: 0).
 
-    An `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other
-    exception is a bug and keeps its traceback.
+    Compiled programs are kept, and the remarks of other libraries left out. An `InputError`
+    becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other exception is a bug
+    and keeps its traceback.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
+    compile_cache.keep_compiled_programs()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
     try:
         code = main(sys.argv[1:])
     except InputError as error:

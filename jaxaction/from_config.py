@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from typing import Any
 
 import jax
@@ -9,10 +10,31 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction import data, optim
+from jaxaction import data, models, optim
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
 
+# The lowest and the highest value of numbers that a user may set.
+_RANGES = {
+    "model.num_classes": (1, math.inf),
+    "model.width": (1, math.inf),
+    "model.dropout": (0, 1),
+    "data.num_threads": (0, math.inf),
+    "data.max_bad_share": (0, 1),
+    "optim.learning_rate": (0, math.inf),
+    "optim.reference_batch": (0, math.inf),
+    "optim.momentum": (0, 1),
+    "optim.weight_decay": (0, math.inf),
+    "optim.clip_norm": (0, math.inf),
+    "optim.warmup_epochs": (0, math.inf),
+    "train.epochs": (0, math.inf),
+    "train.seed": (0, 2**32 - 1),
+    "train.log_every_steps": (1, math.inf),
+    "train.eval_every_epochs": (0, math.inf),
+    "train.checkpoint_every_steps": (1, math.inf),
+    "train.keep": (1, math.inf),
+    "test.batch_size": (1, math.inf),
+}
 _PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
@@ -85,11 +107,16 @@ def _check_classes(config: ConfigDict, found: Any, where: str) -> None:
         raise InputError(f"{where} has no videos")
 
 
+def train_transform(config: ConfigDict) -> data.TrainTransform:
+    """How a training video becomes a clip."""
+    return _fields(data.TrainTransform, config.data)
+
+
 def train_loader(config: ConfigDict, videos: Any) -> Any:
     """The endless, shuffled batches of training clips; a process gets its share of each."""
     return data.train_loader(
         videos,
-        _fields(data.TrainTransform, config.data),
+        train_transform(config),
         config.train.batch_size,
         config.train.seed,
         config.data.num_threads,
@@ -135,8 +162,7 @@ def steps_per_epoch(config: ConfigDict, videos: Any) -> int:
 
 def abstract_variables(config: ConfigDict) -> dict:
     """Shapes and dtypes of the model's parameters and statistics, computed without memory."""
-    network = model(config)
-    return jax.eval_shape(lambda: jaxaction.init(network, clip_shape(config), jax.random.key(0)))
+    return models.abstract_variables(model(config))
 
 
 def check_clips(config: ConfigDict) -> None:
@@ -144,42 +170,46 @@ def check_clips(config: ConfigDict) -> None:
 
     What the model can't take (its ValueError) is an InputError here, before the first batch.
     """
+    network, variables, checked = model(config), abstract_variables(config), set()
     for name in ("data", "val", "test"):
+        train, section = name == "data", config[name]
+        batch = config.train.batch_size if train else 1
+        shape = (batch, section.clip_len, *section.size, len(config.data.mean))
+        if (shape, train) in checked:
+            continue
+        checked.add((shape, train))
         try:
-            _apply_abstract(config, config[name], train=name == "data")
+            _apply_abstract(network, variables, shape, train)
         except ValueError as error:
             raise InputError(str(error).replace("data.", f"{name}.")) from error
 
 
 def check_numbers(config: ConfigDict) -> None:
-    """Raises InputError for a number of `train` or `data` that makes no run."""
-    train, data_section = config.train, config.data
-    for key in ("log_every_steps", "checkpoint_every_steps", "keep"):
-        if train[key] < 1:
-            raise InputError(f"train.{key} {train[key]} is below 1")
-    for key in ("epochs", "eval_every_epochs"):
-        if train[key] < 0:
-            raise InputError(f"train.{key} {train[key]} is below 0")
-    if not 0 <= data_section.max_bad_share <= 1:
-        raise InputError(f"data.max_bad_share {data_section.max_bad_share} is not in [0, 1]")
-    if not len(data_section.mean) == len(data_section.std) or not all(data_section.std):
+    """Raises InputError for a number that makes no run, whatever the model and the videos are."""
+    for key, (low, high) in _RANGES.items():
+        section, name = key.split(".")
+        value = config[section].get(name, low)
+        if value < low:
+            raise InputError(f"{key} {value} is below {low}; set it to {low} or more")
+        if value > high:
+            raise InputError(f"{key} {value} is above {high}; set it to {high} or less")
+    mean, std = config.data.mean, config.data.std
+    if len(mean) != len(std) or not all(std):
         raise InputError(
-            f"data.mean {data_section.mean} and data.std {data_section.std} are not a number a"
-            " channel, the latter not 0"
+            f"data.mean {mean} and data.std {std} are not a number a channel, the latter not 0"
+        )
+    if config.test.batch_size % jax.process_count():
+        raise InputError(
+            f"test.batch_size {config.test.batch_size} is not a multiple of the"
+            f" {jax.process_count()} processes; set it to {jax.process_count()}"
         )
 
 
-def _apply_abstract(config: ConfigDict, section: ConfigDict, train: bool) -> None:
-    network = model(config)
-    shape = (section.clip_len, *section.size, len(config.data.mean))
-
-    def logits(clip, key):
-        variables = jaxaction.init(network, (1, *shape), key)
+def _apply_abstract(network: Any, variables: dict, shape: tuple[int, ...], train: bool) -> None:
+    def logits(variables, clip, key):
         if not train:
             return network.apply(variables, clip, False)
         rngs = {"dropout": key}
         return network.apply(variables, clip, True, mutable=["batch_stats"], rngs=rngs)
 
-    batch = config.train.batch_size if train else 1
-    clip = jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
-    jax.eval_shape(logits, clip, jax.random.key(0))
+    jax.eval_shape(logits, variables, jax.ShapeDtypeStruct(shape, jnp.float32), jax.random.key(0))

@@ -23,7 +23,6 @@ from jaxaction import (
 )
 from jaxaction.checkpoint import Checkpoints, newest_good
 from jaxaction.data import Protocol
-from jaxaction.errors import InputError
 from jaxaction.events import Events
 from jaxaction.optim import Schedule
 from jaxaction.train_state import TrainState
@@ -62,8 +61,8 @@ def train(
 ) -> evaluate.Evaluation:
     """Trains what `config` says in `folder`, from its newest good checkpoint on if it has one.
 
-    Returns the test at the end. InputError for anything that the user can mend; what concerns the
-    config comes before anything is written or a first batch is read.
+    Returns the test at the end, having written it there, too. InputError for anything that the user
+    can mend; what concerns the config comes before anything is written or a first batch is read.
     """
     log = log if jax.process_index() == 0 else lambda text: None
     parts = prepare(config)
@@ -76,7 +75,11 @@ def train(
         log(_heading(parts, int(place.state.step)))
         with Events(folder, int(place.state.step)) as events:
             state = _run(parts, place, checkpoints, events, log)
-            return _evaluate(parts, state, "test", events, log)
+            found = _evaluate(parts, state, "test", events, log)
+    if jax.process_index() == 0:
+        about = evaluate.about(config, int(state.step))
+        results.write(folder, "test", found, names, about)
+    return found
 
 
 def prepare(config: ConfigDict) -> Parts:
@@ -85,8 +88,9 @@ def prepare(config: ConfigDict) -> Parts:
     from_config.check_numbers(config)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
-    from_config.check_clips(config)
+    from_config.train_transform(config)
     protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
+    from_config.check_clips(config)
     videos = from_config.source(config, "train")
     steps_per_epoch = from_config.steps_per_epoch(config, videos)
     optimizer, schedule = from_config.optimizer(config, steps_per_epoch)
@@ -167,11 +171,12 @@ def _run(
         return state
     bad = progress.BadVideos(parts.videos, parts.config.data.max_bad_share, place.bad, log)
     metrics, step_fn = place.metrics, _compile_step(parts, state, log)
+    classes = parts.config.model.num_classes
     window = progress.Window(int(state.step))
     while window.step < total:
         batch = window.next_batch(place.iterator)
         bad.note(batch["bad"])
-        _check_labels(batch, parts)
+        evaluate.check_labels(parts.videos, batch["index"], batch["label"], classes)
         shares = sharding.put({name: batch[name] for name in ("clip", "label")}, parts.mesh)
         state, found = step_fn(state, shares)
         window.add(found)
@@ -210,16 +215,6 @@ def _report(
     rate = float(parts.schedule(step - 1))
     curves = {"train/learning_rate": rate} | {f"train/{k}": v for k, v in values.items()}
     events.scalars(step, curves)
-
-
-def _check_labels(batch: dict, parts: Parts) -> None:
-    classes = parts.config.model.num_classes
-    for label, index in zip(batch["label"], batch["index"], strict=True):
-        if not 0 <= label < classes:
-            raise InputError(
-                f"{parts.videos[int(index)].id}: label {label} is outside the {classes} classes,"
-                " which count from 0; mend the label or set model.num_classes"
-            )
 
 
 def _evaluate(

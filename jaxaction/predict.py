@@ -83,6 +83,8 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--top {args.top}: give 1 or more")
     if args.features and not Path(args.features).parent.is_dir():
         raise InputError(f"--features {args.features}: its folder does not exist")
+    if args.features and Path(args.features).is_dir():
+        raise InputError(f"--features {args.features}: a folder; give the name of a file")
     predictor = Predictor(args.workdir)
     return _features(predictor, args) if args.features else _labels(predictor, args)
 

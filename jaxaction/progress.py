@@ -107,7 +107,7 @@ class BadVideos:
         """
         for index in sorted({int(i) for i in indices if i >= 0} - set(self.known)):
             self.known.append(index)
-            name, total = self._videos[index].id, len(self._videos)
+            name, total = self._videos.id(index), len(self._videos)
             self._log(
                 f"{name} can't be read, another video takes its place; bad videos so far:"
                 f" {len(self.known)} of {total}"

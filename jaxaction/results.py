@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxaction.errors import InputError
 from jaxaction.evaluate import Evaluation
 
 PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
@@ -43,7 +44,10 @@ def write(
     Returns the path of the JSON; it is written last, so that it never stands for half a result.
     """
     folder = Path(workdir) / "eval"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} can't be written ({error.strerror}); move it away") from error
     name = re.sub(r"[^\w.-]+", "_", split) or "test"
     record = _record(split, evaluation, about)
     _keep_other(folder, name, record)
@@ -118,11 +122,16 @@ def _write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...])
 
 
 def replace(path: Path, write: Any) -> None:
-    """`write(file)` to a temporary file beside `path`, then renamed: all of it or nothing."""
+    """`write(file)` to a temporary file beside `path`, then renamed: all of it or nothing.
+
+    InputError where that can't be, as in a folder without permission.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
             write(file)
         temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path} can't be written ({error.strerror}); name another") from error
     finally:
         temporary.unlink(missing_ok=True)

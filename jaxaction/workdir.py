@@ -31,7 +31,7 @@ def check(workdir: str, config: ConfigDict) -> None:
     path = Path(workdir) / NAME
     if not path.is_file():
         return
-    old = _flat(json.loads(path.read_text()))
+    old = _flat(_stored(path))
     new = _flat(from_config.to_dict(config))
     differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     differing = [key for key in differing if not _may_change(key)]
@@ -44,12 +44,27 @@ def check(workdir: str, config: ConfigDict) -> None:
 
 
 def claim(workdir: str, config: ConfigDict) -> None:
-    """Makes the directory this config's: writes its `config.json`."""
-    Path(workdir).mkdir(parents=True, exist_ok=True)
+    """Makes the directory this config's: writes its `config.json`.
+
+    InputError if it can't be written.
+    """
     text = json.dumps(from_config.to_dict(config), indent=1)
     temporary = Path(workdir) / f"{NAME}.tmp"
-    temporary.write_text(text + "\n")
-    temporary.rename(Path(workdir) / NAME)
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text + "\n")
+        temporary.rename(Path(workdir) / NAME)
+    except OSError as error:
+        raise InputError(
+            f"{workdir} can't be written ({error.strerror}); give another --workdir"
+        ) from error
+
+
+def _stored(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read ({error}); give another --workdir") from error
 
 
 def _may_change(key: str) -> bool:

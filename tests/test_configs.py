@@ -6,15 +6,21 @@ import jax
 import numpy as np
 import pytest
 
+import jaxaction
 from jaxaction import flags, from_config, optim
 from jaxaction.errors import InputError
+from jaxaction.interop import mmaction
+from jaxaction.models import abstract_variables
+from jaxaction.models.resnet import ResNet
+from jaxaction.models.slowfast import SlowFast, SlowPath
+from tests.reference import Case
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = json.loads(
     gzip.decompress((ROOT / "tests" / "parity" / "pipeline.json.gz").read_bytes())
 )
 
-# config:variant, the reference's config, and the test of reference.md's table as (t, views).
+# config:variant, the reference's config, and the test of its own table as (t, views).
 RECIPES = [
     ("tsn:r50-1x1x3-k400", "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb", 25, 10),
     ("tsm:r50-1x1x8-k400", "tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb", 8, 10),
@@ -127,3 +133,21 @@ def test_no_config_value_is_none_or_a_list():
             for part in key.split("."):
                 value = value[part]
             assert isinstance(value, bool | int | float | str | tuple), (name, key)
+
+
+@pytest.mark.parametrize(("name", "published"), [recipe[:2] for recipe in RECIPES])
+def test_recipes_network_is_the_published_one(name, published):
+    ours = from_config.model(load(name)).clone(bn_group=0)
+    theirs = jaxaction.build(mmaction.model_config(Case(published).meta["model"]))
+
+    def fields(model):
+        slowfast = isinstance(model, SlowFast)
+        backbone = all_fields(*model.paths()) if slowfast else model.backbone_fields()
+        return backbone, model.num_classes, model.dropout, model.init_std, abstract_variables(model)
+
+    assert fields(ours) == fields(theirs)
+
+
+def all_fields(slow, fast):
+    """The two paths of a SlowFast with their defaults written out."""
+    return SlowPath(**slow), ResNet(**fast)

@@ -48,6 +48,9 @@ class Colours(list):
             for i, (channel, label) in enumerate(zip(channels, labels, strict=True))
         )
 
+    def id(self, index):
+        return f"video{index}"
+
 
 def loader(source, protocol, batch_size, num_threads, shard):
     """What `data.test_loader` promises, for `Colours`."""

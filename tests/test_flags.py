@@ -101,6 +101,7 @@ def test_the_last_of_two_values_holds(config_file):
         ("--config.data=8", "is a section; set one of its keys: data.clip_len"),
         ("--config.data.clip_len=8.5", "--config.data.clip_len=8.5: not a whole number"),
         ("--config.data.flip=often", "not a number"),
+        ("--config.data.flip=nan", "not a finite number"),
         ("--config.data.size=(32,x)", "not a tuple"),
         ("--config.data.size=(32,1.5)", "1.5 is not of type int"),
         ("--config.optim.nesterov=maybe", "true or false"),
@@ -138,6 +139,13 @@ def test_a_variant_of_a_config_without_any_is_refused(tmp_path):
 def test_a_file_without_get_config_is_refused(tmp_path):
     (tmp_path / "c.py").write_text("")
     assert "no function get_config" in train_error("--config", f"{tmp_path}/c.py")
+
+
+def test_a_file_that_is_no_python_is_refused(tmp_path):
+    (tmp_path / "c.py").write_text("def get_config() return\n")
+    assert "c.py: not Python, expected ':' (c.py, line 1)" in train_error(
+        "--config", f"{tmp_path}/c.py"
+    )
 
 
 def test_no_config_prints_the_usage():

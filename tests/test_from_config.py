@@ -55,6 +55,30 @@ def test_a_batch_that_batch_norm_cannot_group_is_found_too(config):
         from_config.check_clips(config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("optim.learning_rate", -0.1, "-0.1 is below 0; set it to 0 or more"),
+        ("optim.momentum", 1.5, "1.5 is above 1; set it to 1 or less"),
+        ("data.num_threads", -1, "-1 is below 0"),
+        ("data.max_bad_share", 2.0, "2.0 is above 1"),
+        ("model.dropout", 2.0, "2.0 is above 1"),
+        ("model.width", 0, "0 is below 1"),
+        ("train.seed", -1, "-1 is below 0"),
+        ("train.seed", 2**32, "is above 4294967295"),
+        ("train.keep", 0, "0 is below 1"),
+        ("test.batch_size", 0, "0 is below 1"),
+    ],
+)
+def test_a_number_out_of_its_range_is_named(config, key, value, words):
+    from_config.check_numbers(config)
+    section, name = key.split(".")
+    config[section][name] = value
+    with pytest.raises(InputError, match=f"^{key} ") as caught:
+        from_config.check_numbers(config)
+    assert words in str(caught.value)
+
+
 def test_num_classes_other_than_the_data_is_refused(config, clips, tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\n")
     lines = [f"{clips}/{line}" for line in (clips / "train.txt").read_text().splitlines()]

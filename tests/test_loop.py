@@ -1,5 +1,7 @@
 """Whole runs in their smallest form: `loop.train` here, `train.py` in processes of its own."""
 
+import importlib
+import json
 import os
 import shutil
 import signal
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
@@ -82,6 +85,17 @@ def assert_same_bits(first, second):
     jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
 
 
+def everything(workdir):
+    """All that the newest checkpoint holds: arrays, the data's place, what else it says."""
+    with ocp.CheckpointManager(Path(workdir) / "checkpoints") as manager:
+        step = manager.latest_step()
+        items = {name: ocp.args.StandardRestore() for name in ("variables", "optimizer")}
+        found = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **items))
+    files = sorted((Path(workdir) / "checkpoints" / str(step) / "data").glob("*.json"))
+    place = [path.read_text() for path in files]
+    return {"step": step, "place": place, **dict(found.items())}
+
+
 @pytest.fixture(scope="module")
 def undisturbed(folder):
     """A run of 9 steps in this process, on one device, with a line for every step."""
@@ -107,6 +121,19 @@ def test_a_run_writes_checkpoints_and_event_files(undisturbed):
     assert sorted(losses(workdir)) == list(range(1, 10))
 
 
+def test_a_finished_run_leaves_what_eval_writes(undisturbed, monkeypatch):
+    workdir, _ = undisturbed
+    monkeypatch.syspath_prepend(ROOT)
+    by_train = np.load(workdir / "eval" / "test.npz")
+    record = json.loads((workdir / "eval" / "test.json").read_text())
+    importlib.import_module("eval").main(["--workdir", str(workdir)])
+    by_eval = np.load(workdir / "eval" / "test.npz")
+    assert {path.name for path in (workdir / "eval").iterdir()} == {"test.json", "test.npz"}
+    assert record == json.loads((workdir / "eval" / "test.json").read_text())
+    for name in by_eval.files:
+        np.testing.assert_array_equal(by_train[name], by_eval[name])
+
+
 def test_a_finished_run_is_only_tested_again(undisturbed, folder):
     workdir, _ = undisturbed
     lines = []
@@ -130,9 +157,11 @@ def test_killed_runs_go_on_to_the_same_bits(folder):
         assert after <= checkpoint.steps(str(folder / "killed"))[-1] < 120
     out, _ = finish(start(folder, folder / "killed", *overrides))
     assert "tsn goes on after step " in out
-    whole, killed = (checkpoint.load_run(str(folder / name)) for name in ("whole", "killed"))
-    assert whole.step == killed.step == 120
-    assert_same_bits(whole, killed)
+    whole, killed = (everything(folder / name) for name in ("whole", "killed"))
+    assert whole["step"] == 120 and whole["place"]
+    assert {"step", "place", "meta", "variables", "optimizer"} == set(whole)
+    assert jax.tree.leaves(whole["optimizer"])
+    jax.tree.map(np.testing.assert_array_equal, whole, killed)
 
 
 def test_two_devices_train_as_one_and_checkpoints_move_both_ways(undisturbed, folder):
@@ -200,6 +229,40 @@ def test_a_bad_video_is_named_once_and_training_goes_on(folder, tmp_path):
     config.data.max_bad_share = 0.0
     with pytest.raises(InputError, match="1 of 12 videos can't be read"):
         loop.train(config, str(tmp_path / "strict"), lines.append)
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        ("train", "videos drawn one after the other cannot be read"),
+        ("test", "videos can't be read"),
+    ],
+)
+def test_a_split_without_a_readable_video_ends_the_run(folder, tmp_path, split, message):
+    shutil.copytree(folder, tmp_path / "clips", ignore=shutil.ignore_patterns("xla", "checkpoints"))
+    for path in (tmp_path / "clips").glob(f"{split}*.mp4"):
+        path.write_bytes(b"no video")
+    with pytest.raises(InputError, match=message) as caught:
+        loop.train(tiny_run.config(tmp_path / "clips"), str(tmp_path / "run"), str)
+    assert "\n" not in str(caught.value)
+
+
+def test_bfloat16_trains_with_parameters_and_statistics_in_float32(folder):
+    lines = []
+    config = tiny_run.config(folder, epochs=8.0, log_every_steps=1, eval_every_epochs=0)
+    config.compute, config.optim.learning_rate = "bfloat16", 0.01
+    config.optim.warmup_epochs = 0.0
+    try:
+        found = loop.train(config, str(folder / "bf16"), lines.append)
+    finally:
+        jax.config.update("jax_default_matmul_precision", "highest")
+    curve = list(losses(folder / "bf16").values())
+    assert len(curve) == 24 and np.isfinite(curve).all()
+    assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.1
+    assert found.scores.dtype == np.float32 and np.isfinite(found.scores).all()
+    found = everything(folder / "bf16")
+    kinds = {x.dtype for x in jax.tree.leaves([found["variables"], found["optimizer"]])}
+    assert kinds <= {np.dtype("float32"), np.dtype("int32")}
 
 
 def test_nothing_is_written_for_a_config_that_does_not_fit(folder):

@@ -221,6 +221,7 @@ def test_features_are_not_written_over_when_a_video_is_bad(folder, tmp_path):
         (["predict", "x.mp4", "--workdir", "nowhere"], "nowhere"),
         (["predict", "x.mp4", "--workdir", "w", "--top", "0"], "--top 0"),
         (["predict", "x.mp4", "--workdir", "w", "--features", "no/f.npy"], "no/f.npy"),
+        (["predict", "x.mp4", "--workdir", "w", "--features", "/"], "--features /: a folder"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(argv, words):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jaxaction import data, results
+from jaxaction.errors import InputError
 from jaxaction.evaluate import Evaluation
 
 ABOUT = {"dataset": {"name": "colours", "classes": (1, 2)}, "step": 7}
@@ -103,3 +104,11 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 def test_a_slice_of_a_split_is_a_file_name(tmp_path, evaluation):
     path = results.write(str(tmp_path), "test[:10%]", evaluation, (), ABOUT)
     assert path.name == "test_10_.json"
+
+
+def test_a_place_that_cannot_be_written_is_named(evaluation, tmp_path):
+    (tmp_path / "eval").write_text("")
+    with pytest.raises(InputError, match="eval can't be written"):
+        write(tmp_path, evaluation)
+    with pytest.raises(InputError, match="eval/f.npy can't be written .*; name another"):
+        results.replace(tmp_path / "eval" / "f.npy", lambda file: None)

@@ -43,3 +43,19 @@ def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
     other = config(keep=3, epochs=5.0)
     other.test.crops = "center"
     workdir.check(str(tmp_path), other)
+
+
+def test_a_path_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("old")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(
+            InputError, match=f"^{path} can't be written .*; give another --workdir$"
+        ):
+            workdir.claim(str(path), config())
+    assert (tmp_path / "file").read_text() == "old"
+
+
+def test_a_damaged_config_is_named(tmp_path):
+    (tmp_path / workdir.NAME).write_text("{")
+    with pytest.raises(InputError, match="config.json can't be read .*; give another --workdir"):
+        workdir.check(str(tmp_path), config())

@@ -12,8 +12,10 @@ TRAIN, TEST, CLASSES = 12, 6, 3
 
 
 def write_clips(folder: Path) -> None:
-    """`train.txt` and `test.txt` in `folder`, and their clips: 6 frames of 32x32, one colour a
-    class with noise over it."""
+    """Writes `train.txt` and `test.txt` in `folder`, and their clips.
+
+    They are 6 frames of 32x32, one colour a class with noise over it.
+    """
     rng = np.random.default_rng(0)
     for name, count in (("train", TRAIN), ("test", TEST)):
         lines = []
@@ -32,7 +34,7 @@ def config(folder: Path, **train) -> ConfigDict:
     config.model.num_classes = CLASSES
     config.data.update(source="annotations", name="", num_threads=1, sampling="segments")
     config.data.update(train_file=f"{folder}/train.txt", test_file=f"{folder}/test.txt")
-    config.optim.update(decay="constant", decay_epochs=0.0)
+    config.optim.update(learning_rate=1e-3, decay="constant", decay_epochs=0.0)
     config.data.update(clip_len=2, short_side=20, size=(16, 16), flip=0.5)
     config.train.update(batch_size=4, epochs=3.0, log_every_steps=3, checkpoint_every_steps=2)
     config.train.update(eval_every_epochs=2, keep=3)

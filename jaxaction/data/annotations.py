@@ -22,6 +22,9 @@ class AnnotationSource:
     def __getitem__(self, index) -> Record:
         return self._records[index]
 
+    def id(self, index) -> str:
+        return self._records[index].id
+
 
 def annotation_source(
     file: str | os.PathLike, root: str | os.PathLike = "", num_classes: int = 0

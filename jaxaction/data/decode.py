@@ -134,7 +134,8 @@ class Video:
         try:
             container = av.open(file if isinstance(file, str) else io.BytesIO(file))
         except (av.error.FFmpegError, ValueError, OSError) as error:
-            raise DecodeError(f"{self._name} cannot be opened as a video: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise DecodeError(f"{self._name} cannot be opened as a video: {reason}") from None
         if container.format.name in _NOT_VIDEO or container.format.name.endswith("_pipe"):
             container.close()
             raise DecodeError(f"{self._name} is not a video")

@@ -65,8 +65,8 @@ class TrainTransform:
 
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(self.size))
-        object.__setattr__(self, "flip_labels", tuple(tuple(pair) for pair in self.flip_labels))
         _check(self)
+        object.__setattr__(self, "flip_labels", tuple(tuple(pair) for pair in self.flip_labels))
 
     def __call__(
         self, video, label: int, rng: np.random.Generator
@@ -150,7 +150,10 @@ def _train_example(source, transform, index, rng):
                 "index": np.int32(index),
                 "bad": np.int32(bad),
             }
-    raise InputError(f"{_TRIES} videos drawn one after the other cannot be read: {problem}")
+    raise InputError(
+        f"{_TRIES} videos drawn one after the other cannot be read; mend or remove them (the last: "
+        f"{problem})"
+    )
 
 
 def _test_example(source, protocol, index):
@@ -183,12 +186,18 @@ def _local_batch(batch_size, shard) -> int:
     return batch_size // shard[1]
 
 
+def _is_pair(value):
+    return isinstance(value, (tuple, list)) and len(value) == 2
+
+
 def _check(transform):
     for key, choices in (("sampling", _SAMPLING), ("crop", tuple(TRAIN_CROPS))):
         if (value := getattr(transform, key)) not in choices:
             raise InputError(f"data.{key} {value!r} is not one of {', '.join(choices)}")
     if not 0 <= transform.flip <= 1:
         raise InputError(f"data.flip {transform.flip} is not a probability in [0, 1]")
+    if not all(_is_pair(pair) for pair in transform.flip_labels):
+        raise InputError(f"data.flip_labels {transform.flip_labels} are not pairs of labels")
     if len(transform.size) != 2:
         raise InputError(f"data.size {transform.size} is not (height, width)")
     counts = [

@@ -22,3 +22,6 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Record: ...
+
+    def id(self, index: int) -> str:
+        """The record's `id`, without reading the video."""

@@ -37,7 +37,10 @@ class TfdsSource:
         example = self._data[index]
         video = example[self._video]
         video = video if isinstance(video, bytes) else list(video)
-        return Record(f"{self._split}/{index}", video, int(example[self._label]))
+        return Record(self.id(index), video, int(example[self._label]))
+
+    def id(self, index) -> str:
+        return f"{self._split}/{index}"
 
 
 def tfds_source(
@@ -91,7 +94,8 @@ def _builder(name, data_dir):
         raise InputError(message) from None
     except (ValueError, RuntimeError) as error:
         first_line = str(error).strip().splitlines()[0]
-        raise InputError(f"{name!r} names no TFDS data set: {first_line}") from None
+        message = f"data.name {name!r} names no TFDS data set: {first_line}"
+        raise InputError(message) from None
 
 
 def _video_modules():
@@ -106,11 +110,14 @@ def _prepare(builder):
         try:
             config = tfds.download.DownloadConfig(try_download_gcs=False)
             builder.download_and_prepare(file_format="array_record", download_config=config)
-        except OSError:
+        except OSError as error:
             # Where another process was first, the last renaming fails; what it left is whole,
             # because it appeared by one renaming.
             if not builder.data_path.exists():
-                raise
+                raise InputError(
+                    f"{builder.name} can't be prepared in {builder.data_dir}"
+                    f" ({error.strerror or error}); set data.data_dir to a folder for data sets"
+                ) from error
 
 
 def _how(name):

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import flax.linen as nn
 import numpy as np
 from flax import traverse_util
 
@@ -27,12 +26,11 @@ LEAVES = {
 
 
 def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns variables `{"params", "batch_stats"}`, float32, of a reference's `state_dict` for the
-    model of `config`.
+    """Returns variables `{"params", "batch_stats"}` from a reference's `state_dict`, as float32.
 
-    Strict: InputError (a ValueError) lists the weights that the model has and the dict lacks, those
-    that it has besides, and those of another shape. PyTorch's `num_batches_tracked` counters are
-    left out.
+    `config` is that of `jaxaction.build`. Strict: InputError (a ValueError) lists the weights that
+    the model has and the dict lacks, those that it has besides, and those of another shape.
+    PyTorch's `num_batches_tracked` counters are left out.
     """
     model = build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
@@ -52,8 +50,9 @@ def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> 
 
 
 def from_torch(array: np.ndarray) -> np.ndarray:
-    """Returns a weight in Flax's layout, float32: `[o, i, (t,) h, w]` as `[t, h, w, i, o]`, `[o,
-    i]` as `[i, o]`.
+    """Returns a weight in Flax's layout, as float32.
+
+    `[o, i, (t,) h, w]` becomes `[t, h, w, i, o]`, `[o, i]` becomes `[i, o]`.
     """
     array = np.asarray(array, np.float32)
     if array.ndim == 4:
@@ -68,7 +67,7 @@ def to_torch_shape(shape: tuple[int, ...]) -> list[int]:
     return [shape[4], shape[3], *shape[:3]] if len(shape) == 5 else list(shape[::-1])
 
 
-def reference_key(model: nn.Module, path: Path) -> str:
+def reference_key(model: Any, path: Path) -> str:
     """Returns the reference's name of the variable at `path`, which begins with its collection.
 
     Our names are the reference's, but for the wrappers (`net`, `block`) that TSM puts around

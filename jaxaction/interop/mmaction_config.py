@@ -1,6 +1,4 @@
-"""Reads the `model = dict(...)` of an MMAction2 config, 1.x or 0.x, into a config for
-`jaxaction.build`.
-"""
+"""Reads the `model = dict(...)` of an MMAction2 config, 1.x or 0.x."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -67,8 +65,7 @@ class Options:
 
 
 def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the config for `jaxaction.build` of the network that MMAction2 builds from
-    `settings`.
+    """Returns the config for `jaxaction.build` of what MMAction2 builds from `settings`.
 
     `settings` is a config's `model`: Recognizer2D or Recognizer3D with one of the six families'
     backbones and its head. Where weights come from, losses and preprocessing are left out.
@@ -241,7 +238,9 @@ def _resnet3d(backbone: Options, convs: tuple[str, ...] = ("Conv3d",)) -> dict[s
 
 def _cut_stages(backbone: Options, config: Mapping[str, Any]) -> dict[str, Any]:
     """`num_stages` and `out_indices`, of which only the last stage is known."""
-    blocks = config.get("stage_blocks") or STAGE_BLOCKS.get(config["depth"], ())
+    if config["depth"] not in STAGE_BLOCKS:
+        backbone.refuse("depth", config["depth"])
+    blocks = config.get("stage_blocks") or STAGE_BLOCKS[config["depth"]]
     stages = backbone.take("num_stages", 4)
     backbone.take_if("out_indices", lambda value: value == (stages - 1,))
     return {} if stages == len(blocks) else {"stage_blocks": blocks[:stages]}

@@ -26,8 +26,7 @@ MODELS = {
 
 
 def build(config: Mapping[str, Any]) -> nn.Module:
-    """Returns the Linen module that `config` describes: `name`, a key of `MODELS`, and that class's
-    fields.
+    """Returns the Linen module that `config` describes: a `name` of `MODELS` and its fields.
 
     Lists become tuples and dicts are frozen, so a config that went through JSON will do. InputError
     (a ValueError) names an unknown model or field and the nearest known one.

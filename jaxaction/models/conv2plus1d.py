@@ -1,6 +1,4 @@
-"""The (2+1)D factorisation: a 3D convolution as a spatial one, a norm with ReLU, and a temporal
-one.
-"""
+"""The (2+1)D factorisation: a spatial convolution, norm and ReLU, a temporal convolution."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -26,10 +24,10 @@ def mid_channels(in_channels: int, out_channels: int, kernel_size: Triple) -> in
 
 
 class Conv2Plus1d(nn.Module):
-    """Returns `conv_t(relu(bn_s(conv_s(x))))`; temporal strides and padding go to `conv_t`, spatial
-    ones to `conv_s`.
+    """Returns `conv_t(relu(bn_s(conv_s(x))))`.
 
-    `bn_s` has PyTorch's default epsilon, 1e-5, whatever the norm around the convolution has.
+    Temporal strides and padding go to `conv_t`, spatial ones to `conv_s`. `bn_s` has PyTorch's
+    default epsilon, 1e-5, whatever the norm around the convolution has.
     """
 
     features: int

@@ -26,16 +26,15 @@ def conv3d(
     dilation: Triple = (1, 1, 1),
     groups: int = 1,
 ) -> Float[Array, "n t2 h2 w2 k"]:
-    """Returns PyTorch's `conv3d`: `padding` zeros on both sides of each axis, no flip of the
-    kernel.
-    """
+    """Returns PyTorch's `conv3d`: zeros on both sides of each axis, no flip of the kernel."""
     form = choose_form(kernel.shape, padding, groups)
     return FORMS[form](x, kernel, strides, padding, dilation, groups)
 
 
 def choose_form(kernel_shape: tuple[int, ...], padding: Triple, groups: int) -> str:
-    """Returns the name in `FORMS` of the operations to use for a kernel `[kt, kh, kw, c / groups,
-    k]`.
+    """Returns the name in `FORMS` of the operations to use for a kernel.
+
+    `kernel_shape` is `[kt, kh, kw, c / groups, k]`.
     """
     size_t, size_h, size_w = kernel_shape[:3]
     if (size_t, size_h, size_w) == (1, 1, 1) and padding == (0, 0, 0) and groups == 1:
@@ -126,10 +125,9 @@ FORMS: dict[str, Callable] = {
 
 
 class Conv3d(nn.Module):
-    """A 3D convolution with PyTorch's meaning of every field; `kernel` is `[kt, kh, kw, c / groups,
-    features]`.
+    """A 3D convolution with PyTorch's meaning of every field.
 
-    Parameters are float32; the product is computed in `dtype`.
+    `kernel` is `[kt, kh, kw, c / groups, features]`, float32; the product is computed in `dtype`.
     """
 
     features: int

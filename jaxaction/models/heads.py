@@ -7,11 +7,10 @@ from jaxaction.models.layers import at_least_float32
 
 
 class Head(nn.Module):
-    """Returns float32 logits `[n, k]` of features `[n, c]`, or the mean over `t` of those of `[n,
-    t, c]`.
+    """Returns logits `[n, k]` of features `[n, c]`, or the mean over `t` of those of `[n, t, c]`.
 
-    Dropout acts on each entry by itself: for TSM on each frame's features, as in the reference's
-    `tsm_head.py`.
+    Logits are float32. Dropout acts on each entry by itself: for TSM on each frame's features, as
+    in the reference's `tsm_head.py`.
     """
 
     num_classes: int

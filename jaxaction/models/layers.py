@@ -73,10 +73,10 @@ def batch_groups(batch: int, bn_group: int) -> int:
 def max_pool(
     x: Float[Array, "n t h w c"], window: Triple, strides: Triple, padding: Triple
 ) -> Float[Array, "n t2 h2 w2 c"]:
-    """Returns PyTorch's `max_pool3d`: outside the array counts as minus infinity, incomplete
-    windows are dropped.
+    """Returns PyTorch's `max_pool3d`.
 
-    One axis after the other, by strided slices: on CPUs faster than a 3D `reduce_window`.
+    Outside the array counts as minus infinity, incomplete windows are dropped. One axis after the
+    other, by strided slices: on CPUs faster than a 3D `reduce_window`.
     """
     for axis in (1, 2, 3):
         x = _max_pool_axis(x, axis, window[axis - 1], strides[axis - 1], padding[axis - 1])

@@ -22,8 +22,7 @@ STAGES = (  # expansion, channels, blocks, stride
 
 
 def round_channels(channels: float) -> int:
-    """Returns the multiple of 8 nearest to `channels`, the next one where that loses more than a
-    tenth.
+    """Returns the multiple of 8 nearest to `channels`, or the next if that loses over a tenth.
 
     >>> round_channels(16 * 0.75), round_channels(24 * 0.75), round_channels(32 * 1.4)
     (16, 24, 48)
@@ -33,8 +32,9 @@ def round_channels(channels: float) -> int:
 
 
 def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
-    """Whether this block shifts: where it expands, keeps its channels and has no stride. Both
-    counted from 0.
+    """Whether this block shifts: it expands, keeps its channels and has no stride.
+
+    Stages and blocks count from 0.
     """
     expansion, channels, _, stride = STAGES[stage]
     before = STAGES[stage - 1][1] if block == 0 else channels
@@ -45,9 +45,7 @@ def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
 
 
 class ConvNorm6(nn.Module):
-    """A convolution on frames, batch norm, and ReLU6 unless it is `linear`; children `conv` and
-    `bn`.
-    """
+    """A convolution on frames, batch norm and, unless `linear`, ReLU6; children `conv`, `bn`."""
 
     features: int
     size: int
@@ -83,8 +81,9 @@ class Layers(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Expands, filters each channel, projects; adds the input where shapes allow, and only then
-    shifts in time.
+    """Expands, filters each channel, projects; adds the input where the shapes allow it.
+
+    A block that expands and adds its input shifts it in time first.
     """
 
     features: int
@@ -188,9 +187,7 @@ class TSMMobileNetV2(nn.Module):
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their
-        shape.
-        """
+        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
         return self.cls_head(pool_space(self.features(clip, train)), train)
 
     def check_clip(self, shape: tuple[int, ...]) -> None:

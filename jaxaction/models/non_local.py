@@ -12,8 +12,9 @@ MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
 
 class PointwiseConv(nn.Module):
-    """A 1x1x1 convolution with bias, or with a norm whose scale starts at zero in place of the
-    bias.
+    """A 1x1x1 convolution with bias or, in its place, a batch norm.
+
+    With `zero` the output starts at zero: by the kernel, or by the norm's scale.
     """
 
     features: int

@@ -1,5 +1,6 @@
-"""Five of the six families: a residual network and a head. SlowFast and TSM's MobileNet have files
-of their own.
+"""Five of the six families: a residual network and a head.
+
+SlowFast and TSM's MobileNet have files of their own.
 """
 
 from collections.abc import Mapping
@@ -58,9 +59,7 @@ class Recognizer(nn.Module):
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their
-        shape.
-        """
+        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
         return self.cls_head(self.pool(self.features(clip, train)), train)
 
     def pool(self, features: Float[Array, "n t h w c"]) -> Float[Array, "n *t c"]:
@@ -72,8 +71,7 @@ class Recognizer(nn.Module):
 
 
 class TSN(Recognizer):
-    """Temporal segment network: a 2D ResNet on each segment, features averaged before the
-    classifier.
+    """Temporal segment network: a 2D ResNet, features averaged before the classifier.
 
     Wang et al. 2016. The axis `t` of the clip is the segments; any number will do.
     """
@@ -85,11 +83,10 @@ class TSN(Recognizer):
 
 
 class TSM(Recognizer):
-    """Temporal shift module: a 2D ResNet whose blocks exchange channels between neighbouring
-    segments. Lin et al. 2019.
+    """Temporal shift module: a 2D ResNet whose blocks exchange channels between segments.
 
-    `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t` that the clip must
-    have.
+    Lin et al. 2019. `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t`
+    that the clip must have.
     """
 
     num_segments: int = 8
@@ -127,8 +124,9 @@ FLAT = {
 
 
 class I3D(Recognizer):
-    """Inflated 3D ResNet. Carreira & Zisserman 2017, Wang et al. 2018. The fields are those of
-    `ResNet`.
+    """Inflated 3D ResNet; the fields are those of `ResNet`.
+
+    Carreira & Zisserman 2017, Wang et al. 2018.
     """
 
     conv1_kernel: Triple = (5, 7, 7)
@@ -156,7 +154,8 @@ class I3D(Recognizer):
 
 
 class SlowOnly(I3D):
-    """The slow path of SlowFast alone: kernels reach over time in the last two stages only.
+    """The slow path of SlowFast alone: only the last two stages reach over time.
+
     Feichtenhofer et al. 2019.
     """
 

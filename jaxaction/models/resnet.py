@@ -27,9 +27,7 @@ STAGE_BLOCKS = {
 
 
 class ConvNorm(nn.Module):
-    """A convolution, its batch norm and ReLU: the reference's `ConvModule`, children `conv` and
-    `bn`.
-    """
+    """A convolution, batch norm, ReLU: the reference's `ConvModule`, children `conv` and `bn`."""
 
     features: int
     kernel_size: Triple
@@ -138,8 +136,7 @@ class Stage(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Backbone `[n, t, h, w, c] -> [n, t2, h2, w2, k]`; k is 8 `width` for depth 18 and 34, else 32
-    `width`.
+    """Backbone `[n, t, h, w, c] -> [n, t2, h2, w2, out_channels]`.
 
     `depth` picks the kind of block and how many a stage has, unless `stage_blocks` says how many. A
     stage's entry in `inflate` and `non_local` is one number for all its blocks or a tuple with one
@@ -222,8 +219,10 @@ class ResNet(nn.Module):
         return (self.stage_blocks or STAGE_BLOCKS[self.depth])[stage]
 
     def is_shifted(self, stage: int, block: int) -> bool:
-        """Whether this block shifts: every one, or every second where the third stage is as long as
-        ResNet-101's.
+        """Whether this block shifts: every one, from ResNet-101 on every second one.
+
+        As in the reference, the third stage's length decides, and only before branches
+        ("blockres").
         """
         sparse = self.shift_place == "blockres" and self.num_stages > 2 and self.num_blocks(2) >= 23
         return self.shift_div > 0 and block % (2 if sparse else 1) == 0

@@ -1,6 +1,4 @@
-"""SlowFast: a wide network on few frames and a narrow one on many, with connections from the fast
-to the slow.
-"""
+"""SlowFast: a wide network on few frames beside a narrow one on many."""
 
 from collections.abc import Mapping
 
@@ -29,9 +27,7 @@ BOTH_PATHS = (
 
 
 class Lateral(nn.Module):
-    """Returns fast features at the slow frames, with `factor` times the channels: the time-strided
-    convolution.
-    """
+    """Returns fast features at the slow frames, `factor` times the channels, by a convolution."""
 
     factor: int
     kernel_t: int
@@ -50,8 +46,10 @@ class Lateral(nn.Module):
 
 
 class SlowPath(ResNet):
-    """The slow path, which owns the lateral connections as in the reference: `conv1_lateral`,
-    `layer1_lateral`, ...
+    """The slow path, which owns the lateral connections as in the reference.
+
+    They are `conv1_lateral`, `layer1_lateral`, and so on; `lateral_fields` is empty where there are
+    none.
     """
 
     lateral_fields: Mapping = nn.FrozenDict()  # empty: not connected
@@ -70,8 +68,9 @@ class SlowPath(ResNet):
                 setattr(self, f"layer{stage}_lateral", Lateral(**fields))
 
     def fuse(self, after: str, slow: Array, fast: Array, train: bool) -> Array:
-        """Returns the slow features with what comes from the fast ones beside them; `after` is
-        "conv1", "layer1", ...
+        """Returns the slow features with what comes from the fast ones beside them.
+
+        `after` is what both come from: "conv1", "layer1", ...
         """
         if not self.lateral_fields:
             return slow
@@ -165,9 +164,7 @@ class SlowFast(nn.Module):
         return self.backbone(clip, train)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips. ValueError where the network can't take their
-        shape.
-        """
+        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
         slow, fast = self.features(clip, train)
         return self.cls_head(jnp.concatenate([pool(fast), pool(slow)], axis=-1), train)
 

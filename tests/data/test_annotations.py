@@ -26,6 +26,11 @@ def test_lines_are_a_path_and_a_label(folder):
     assert source[1] == ("b c.mp4", str(folder / "b c.mp4"), 2)
 
 
+def test_an_id_is_the_path_as_it_is_listed(folder):
+    source = annotation_source(written(folder, "a.mp4 0\nb c.mp4 1\n"))
+    assert [source.id(i) for i in range(2)] == ["a.mp4", "b c.mp4"]
+
+
 def test_paths_are_relative_to_root_where_given(folder, tmp_path_factory):
     file = written(tmp_path_factory.mktemp("lists"), "a.mp4 0\n")
     assert annotation_source(file, root=folder)[0].video == str(folder / "a.mp4")

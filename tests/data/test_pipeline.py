@@ -172,6 +172,8 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         (("clips", 4, 2, 36, "middle", (32, 32), 0.0), "data.crop 'middle' is not one of random"),
         (("clips", 4, 2, 36, "random", (32, 32), 1.5), "data.flip 1.5 is not a probability"),
         (("clips", 4, 2, 30, "random", (32, 32), 0.0), "data.size .* data.short_side 30"),
+        (("clips", 4, 2, 36, "random", (32,), 0.0), r"data.size \(32,\) is not \(height, width\)"),
+        (("clips", 4, 2, 36, "random", (32, 32), 0.0, (1, 2)), "data.flip_labels .* not pairs"),
     ],
 )
 def test_an_impossible_transform_is_named_with_its_key(fields, message):

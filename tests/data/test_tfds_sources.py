@@ -107,7 +107,7 @@ def test_features_are_named_where_there_are_several(data_dir):
         (("gesture", "train"), "no TFDS data set 'gesture'; the nearest name is gestures"),
         (("ucf102", "train"), "no TFDS data set 'ucf102'; the nearest name is ucf101"),
         (("motion", "train"), "no TFDS data set 'motion'; the nearest name is motions"),
-        (("motions/huge", "train"), "'motions/huge' names no TFDS data set"),
+        (("motions/huge", "train"), "data.name 'motions/huge' names no TFDS data set"),
         (("ucf101", "train"), r"ucf101 is not prepared in .*download_and_prepare\(file_format="),
     ],
 )
@@ -116,6 +116,19 @@ def test_what_cannot_be_opened_is_told_in_one_line(data_dir, arguments, message)
     with pytest.raises(InputError, match=message) as raised:
         tfds_source(name, split, data_dir, *features)
     assert "\n" not in str(raised.value)
+
+
+def test_a_folder_that_cannot_hold_our_data_sets_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="motions can't be prepared in .*file.*set data.data_dir"):
+        tfds_source("motions/tiny", "train", tmp_path / "file")
+
+
+def test_an_id_reads_nothing(data_dir, monkeypatch):
+    source = tfds_source("gestures", "train", data_dir)
+    ids = [source[i].id for i in range(4)]
+    monkeypatch.setattr(source, "_data", None)
+    assert ids == [source.id(i) for i in range(4)]
 
 
 def test_a_data_set_prepared_as_tfrecord_is_refused_with_the_way_out(tmp_path):

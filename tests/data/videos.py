@@ -33,6 +33,8 @@ def encoded(container="mp4", codec="libx264", count=40, path="", times=None, mux
         stream.pix_fmt = "yuv420p"
         for i, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            # Left to the encoder, this step gives other bytes now and then.
+            frame = frame.reformat(format="yuv420p")
             frame.pts, frame.time_base = i if times is None else times[i], Fraction(1, 25)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))

@@ -35,3 +35,90 @@ def test_logits_with_this_option_are_the_references(name):
 def test_rows_with_different_options_have_different_logits():
     logits = {json.dumps(row["logits"]) for row in OPTIONS.values()}
     assert len(logits) == len(OPTIONS)
+
+
+def settings(name="i3d", **changes):
+    """The settings of a row, with `backbone.KEY`, `cls_head.KEY` or `KEY` set to something else."""
+    model = json.loads(json.dumps(OPTIONS[name]["model"]))
+    for key, value in changes.items():
+        section, _, option = key.rpartition("__")
+        (model[section] if section else model)[option] = value
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("i3d", {"neck": {"type": "TPN"}}, "model.neck = {'type': 'TPN'} is not supported"),
+        ("i3d", {"test_cfg": {"fcn_test": True}}, "model.test_cfg = {'fcn_test': True}"),
+        ("i3d", {"backbone__plugins": [1]}, "model.backbone.plugins = (1,) is not supported"),
+        ("i3d", {"backbone__norm_eval": True}, "model.backbone.norm_eval = True"),
+        ("i3d", {"backbone__frozen_stages": 1}, "model.backbone.frozen_stages = 1"),
+        ("i3d", {"backbone__act_cfg": {"type": "GELU"}}, "model.backbone.act_cfg"),
+        ("i3d", {"backbone__conv_cfg": {"type": "Conv2plus1d"}}, "model.backbone.conv_cfg"),
+        ("i3d", {"backbone__norm_cfg": {"type": "GN"}}, "model.backbone.norm_cfg.type = 'GN'"),
+        ("i3d", {"backbone__out_indices": [2, 3]}, "model.backbone.out_indices = (2, 3)"),
+        ("i3d", {"backbone__depth": 77}, "model.backbone.depth = 77 is not supported"),
+        ("i3d", {"cls_head__spatial_type": "max"}, "model.cls_head.spatial_type = 'max'"),
+        ("i3d", {"cls_head__in_channels": 99}, "in_channels 99 is not the backbone's 256"),
+        ("i3d", {"cls_head__type": "TSNHead"}, "Recognizer3D + ResNet3d + TSNHead"),
+        ("i3d", {"backbone__type": "torchvision.resnet50"}, "torchvision.resnet50"),
+        (
+            "i3d non_local embedded",
+            {"backbone__non_local_cfg": {"mode": "concatenation"}},
+            "model.backbone.non_local_cfg.mode = 'concatenation'",
+        ),
+        ("slowonly", {"backbone__lateral": True}, "model.backbone.lateral = True"),
+        ("tsn", {"backbone__partial_bn": True}, "model.backbone.partial_bn = True"),
+        ("tsm", {"cls_head__num_segments": 8}, "model.cls_head.num_segments 8 differ"),
+        ("tsm", {"backbone__temporal_pool": True, "backbone__is_shift": False}, "temporal_pool"),
+        ("tsm non_local", {"backbone__temporal_pool": True}, "temporal_pool with non_local"),
+        ("tsm non_local", {"backbone__shift_place": "block"}, "shift_place 'block' with non_local"),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(name, changes, message):
+    with pytest.raises(ValueError) as error:
+        mmaction.model_config(settings(name, **changes))
+    assert message in str(error.value)
+
+
+def test_fast_path_too_wide_for_the_laterals_is_refused():
+    model = settings("slowfast")
+    model["backbone"]["fast_pathway"]["base_channels"] = 4
+    with pytest.raises(ValueError, match="fast_pathway.base_channels 4 is not"):
+        mmaction.model_config(model)
+
+
+def test_options_without_effect_on_the_network_are_left_out():
+    extra = {
+        "backbone__pretrained": "torchvision://resnet50",
+        "backbone__pretrained2d": True,
+        "backbone__with_cp": True,
+        "backbone__norm_eval": False,
+        "cls_head__loss_cls": {"type": "CrossEntropyLoss"},
+        "cls_head__average_clips": "prob",
+        "data_preprocessor": {"type": "ActionDataPreprocessor"},
+        "train_cfg": None,
+        "test_cfg": {"max_testing_views": 4},
+    }
+    assert mmaction.model_config(settings(**extra)) == mmaction.model_config(settings())
+
+
+def test_settings_with_tuples_and_with_lists_are_the_same():
+    model = settings("i3d inflate per block")
+    tuples = json.loads(json.dumps(model))
+    tuples["backbone"]["inflate"] = tuple(map(tuple, model["backbone"]["inflate"]))
+    assert mmaction.model_config(tuples) == mmaction.model_config(model)
+
+
+def test_dropout_and_spread_of_the_classifier_are_the_heads():
+    assert mmaction.model_config(settings("tsm"))["dropout"] == 0.8
+    changed = settings("tsm", cls_head__dropout_ratio=0.5, cls_head__init_std=0.02)
+    config = mmaction.model_config(changed)
+    assert (config["dropout"], config["init_std"]) == (0.5, 0.02)
+
+
+def test_segments_are_those_of_the_head_where_the_backbone_has_none():
+    model = settings("tsm")
+    del model["backbone"]["num_segments"]
+    assert mmaction.model_config(model)["num_segments"] == 4

@@ -228,9 +228,7 @@ def figures(settings, shape, seed, models, torch):
 
 
 def reference():
-    """Returns the reference's model registry. The wheel lacks one package, which nothing here
-    needs.
-    """
+    """Returns the reference's model registry; its wheel lacks a package that is not needed here."""
     for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
         sys.modules[name] = module = types.ModuleType(name)
         module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(name, None), []

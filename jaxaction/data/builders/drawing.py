@@ -73,13 +73,17 @@ def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: int) -> bytes:
 
 
 def _outline(rng) -> Float[np.ndarray, "h w"]:
-    """Returns the mask of a random polygon or star, or an ellipse, with soft edges."""
+    """Returns the mask of a random long polygon or star, heavy at one end, with soft edges.
+
+    It turns about the middle of the patch: like the hand of a clock, not like a wheel.
+    """
     corners = int(rng.integers(2, 7))
-    inner = rng.uniform(0.45, 1)
+    inner = rng.uniform(0.6, 1)
     angles = (np.arange(2 * corners) + rng.uniform()) * np.pi / corners
-    radius = np.where(np.arange(2 * corners) % 2, inner, 1) * (_PATCH / 2 - 3)
-    stretch = np.array([1, rng.uniform(0.4, 0.7)])
-    points = _PATCH / 2 + radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], 1) * stretch
+    radius = np.where(np.arange(2 * corners) % 2, inner, 1) * (1 + 0.6 * np.cos(angles)) / 1.6
+    stretch = np.array([1, rng.uniform(0.45, 0.75)])
+    points = np.stack([np.cos(angles), np.sin(angles)], 1) * stretch * radius[:, None]
+    points = _PATCH / 2 + (_PATCH / 2 - 3) * points
     mask = np.zeros((_PATCH, _PATCH), np.float32)
     cv2.fillPoly(mask, [points.round().astype(np.int32)], 1.0, cv2.LINE_AA)
     return cv2.GaussianBlur(mask, (5, 5), 0)

@@ -102,11 +102,11 @@ def clip(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     background = drawing.background(SIDE, rng)
     shape = drawing.shape(rng)
-    travel = rng.uniform(32, 46)  # pixels
-    ratio = rng.uniform(2.0, 3.0)  # largest to smallest size
-    turn = rng.uniform(160, 280)  # degrees
+    travel = rng.uniform(30, 42)  # pixels
+    ratio = rng.uniform(1.7, 2.2)  # largest to smallest size
+    turn = rng.uniform(200, 300)  # degrees
     reach = np.array([travel, travel, np.log(ratio), turn])
-    middle = [*rng.uniform(-6, 6, 2) + SIDE / 2, np.log(rng.uniform(32, 42)), rng.uniform(0, 360)]
+    middle = [*rng.uniform(-6, 6, 2) + SIDE / 2, np.log(rng.uniform(42, 56)), rng.uniform(0, 360)]
     frozen = rng.uniform(-0.5, 0.5, 4)
     frames = []
     for time in np.linspace(-0.5, 0.5, NUM_FRAMES):
