@@ -1,5 +1,6 @@
 """An evaluation as lines to print, and as files in the run's directory."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -132,6 +133,8 @@ def replace(path: Path, write: Any) -> None:
             write(file)
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path} can't be written ({error.strerror}); name another") from error
+        reason = error.strerror or error
+        raise InputError(f"{path} can't be written ({reason}); name another") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()

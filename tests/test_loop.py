@@ -234,7 +234,7 @@ def test_a_bad_video_is_named_once_and_training_goes_on(folder, tmp_path):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ("train", "videos drawn one after the other cannot be read"),
+        ("train", "cannot be read; mend or remove them"),
         ("test", "videos can't be read"),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         file.write(b"half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         results.replace(path, fail)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
