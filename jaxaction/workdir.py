@@ -51,7 +51,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
     text = json.dumps(from_config.to_dict(config), indent=1)
     temporary = Path(workdir) / f"{NAME}.tmp"
     try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
+        (Path(workdir) / "checkpoints").mkdir(parents=True, exist_ok=True)
         temporary.write_text(text + "\n")
         temporary.rename(Path(workdir) / NAME)
     except OSError as error:
