@@ -142,8 +142,8 @@ class SlowFast(nn.Module):
         """Returns the fields of `SlowPath` and of the fast path's `ResNet`."""
         if self.width < self.channel_ratio:
             raise InputError(
-                f"model.width {self.width} over model.channel_ratio {self.channel_ratio} leaves the "
-                f"fast path no channel; set model.width to {self.channel_ratio} or more"
+                f"model.width {self.width} over model.channel_ratio {self.channel_ratio} leaves "
+                f"the fast path no channel; set model.width to {self.channel_ratio} or more"
             )
         shared = {name: getattr(self, name) for name in BOTH_PATHS} | {"with_pool2": False}
         slow = shared | {"width": self.width} | dict(SLOW) | dict(self.slow)

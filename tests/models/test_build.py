@@ -123,7 +123,7 @@ def test_missing_number_of_classes_is_named():
             16,
             "resample_rate 8 is not a multiple of model.speed_ratio 3",
         ),
-        ("slowfast", {"width": 4}, 16, "model.width 4 over model.channel_ratio 8 leaves the fast"),
+        ("slowfast", {"width": 4}, 16, "model.width 4 over model.channel_ratio 8 leaves the"),
         ("tsm", {}, 16, "16 segments (data.clip_len) does not fit model.num_segments 8"),
         ("tsm", {"temporal_pool": True, "num_segments": 5}, 5, "model.num_segments 5 is odd"),
         ("i3d", {}, 4, "set data.clip_len to 5 or more"),
