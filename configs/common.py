@@ -98,7 +98,7 @@ def _train() -> dict:
         "seed": 0,
         "log_every_steps": 10,
         "eval_every_epochs": 2,
-        "checkpoint_every_steps": 100,
+        "checkpoint_every_steps": 50,
         "keep": 2,
     }
 
