@@ -141,6 +141,7 @@ def _heading(parts: Parts, step: int) -> str:
 def _compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
     """The training step as a program for this mesh, compiled now to keep the progress line true."""
     config, begin = parts.config, time.monotonic()
+    log("compiling the training step (kept for the next start)")
     step = steps.make_train_step(
         parts.model, parts.optimizer, config.data.mean, config.data.std, config.train.seed
     )

@@ -74,7 +74,10 @@ def _prepared_builder(name, data_dir):
     if builder.data_path.exists():
         return builder
     if builder.name not in OWN_BUILDERS:
-        raise InputError(f"{name} is not prepared in {builder.data_path.parent}; {_how(name)}")
+        raise InputError(
+            f"{name} is not prepared in {builder.data_path.parent}; "
+            f"where TensorFlow is installed, {_how(name)}"
+        )
     print(f"preparing {name} in {builder.data_dir} (once, under a minute)", file=sys.stderr)
     _prepare(builder)
     return _builder(name, data_dir)
