@@ -1,5 +1,7 @@
 """Networks start as the reference's do."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -17,9 +19,10 @@ SETTINGS = {
 }
 
 
+@functools.cache
 def parameters(name):
     config, shape, init_std = SETTINGS[name]
-    config = config | {"num_classes": 400, "stage_blocks": (1, 1, 1, 1)}
+    config = config | {"num_classes": 400, "stage_blocks": (1, 1, 1, 1), "width": 32}
     variables = jaxaction.init(jaxaction.build(config), shape, jax.random.key(0))
     return traverse_util.flatten_dict(variables["params"]), init_std
 
