@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction import compile_cache, flag_values
+from jaxaction import compile_cache, flag_values, host_memory
 from jaxaction.errors import InputError
 
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
@@ -97,13 +97,14 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
 def run_main(main: Callable[[list[str]], int | None]) -> None:
     """Calls `main(argv)` and leaves the process with its exit code (None: 0).
 
-    Compiled programs are kept, and the remarks of other libraries left out. An `InputError`
-    becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other exception is a bug
-    and keeps its traceback.
+    Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
+    `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other
+    exception is a bug and keeps its traceback.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
     compile_cache.keep_compiled_programs()
+    host_memory.keep_freed_memory()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
     try:
         code = main(sys.argv[1:])

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, UInt8
 
-from jaxaction import sharding, steps, views
+from jaxaction import sharding, steps, views, xla_options
 
 # Pixels (frames x height x width) of one pass on one device: 8 clips of 32x256x256. A layer of 64
 # channels at a quarter of the pixels is 1 GiB of float32 then.
@@ -57,6 +57,7 @@ class Scorer:
 
     def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"]) -> Array:
         flat, size, rows = views.fold(clips), self.clips_per_pass, []
+        step = _compiled(step)
         for start in range(0, len(flat), size):
             part = flat[start : start + size]
             if len(part) < size:
@@ -98,7 +99,13 @@ def clips_per_pass(views_shape: tuple[int, ...], batch_size: int, num_devices: i
     return num_devices * max(1, min(wanted, PIXELS_PER_PASS // (t * h * w)))
 
 
-@functools.partial(jax.jit, static_argnames=("model", "mean", "std"))
+@functools.cache
+def _compiled(step: Callable) -> Callable:
+    """`step` under `jax.jit`, made when it is first needed: the options depend on the device."""
+    static = ("model", "mean", "std")
+    return jax.jit(step, static_argnames=static, compiler_options=xla_options.for_inference())
+
+
 def clip_logits(
     model: Any,
     variables: Any,
@@ -110,7 +117,6 @@ def clip_logits(
     return model.apply(variables, steps.normalize(clips, mean, std), False)
 
 
-@functools.partial(jax.jit, static_argnames=("model", "mean", "std"))
 def clip_features(
     model: Any,
     variables: Any,

@@ -3,6 +3,15 @@
 from jaxaction.errors import InputError
 
 
+def check_trainable(train: bool, folded: bool) -> None:
+    """Raises InputError for training a network whose norms `fold_batch_norm` took away."""
+    if train and folded:
+        raise InputError(
+            "model.folded is true: without batch norms the network can't be trained; "
+            "train the one that it was folded from"
+        )
+
+
 def check_shape(shape: tuple[int, ...], in_channels: int) -> None:
     """Raises InputError where `shape` is not `[n, t, h, w, in_channels]`."""
     if len(shape) != 5 or shape[-1] != in_channels:

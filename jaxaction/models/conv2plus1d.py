@@ -4,7 +4,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.models.conv3d import Conv3d, Triple
-from jaxaction.models.layers import BatchNorm
+from jaxaction.models.layers import BatchNorm, relu
 
 
 def mid_channels(in_channels: int, out_channels: int, kernel_size: Triple) -> int:
@@ -27,7 +27,8 @@ class Conv2Plus1d(nn.Module):
     """Returns `conv_t(relu(bn_s(conv_s(x))))`.
 
     Temporal strides and padding go to `conv_t`, spatial ones to `conv_s`. `bn_s` has PyTorch's
-    default epsilon, 1e-5, whatever the norm around the convolution has.
+    default epsilon, 1e-5, whatever the norm around the convolution has. `folded`: see
+    `ConvNorm`.
     """
 
     features: int
@@ -36,14 +37,15 @@ class Conv2Plus1d(nn.Module):
     padding: Triple = (0, 0, 0)
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         (kt, kh, kw), (st, sh, sw), (pt, ph, pw) = self.kernel_size, self.strides, self.padding
         mid = mid_channels(x.shape[-1], self.features, self.kernel_size)
-        conv_s = Conv3d(mid, (1, kh, kw), (1, sh, sw), (0, ph, pw), dtype=self.dtype, name="conv_s")
-        bn_s = BatchNorm(bn_group=self.bn_group, dtype=self.dtype, name="bn_s")
-        x = nn.relu(bn_s(conv_s(x), train))
-        return Conv3d(
-            self.features, (kt, 1, 1), (st, 1, 1), (pt, 0, 0), dtype=self.dtype, name="conv_t"
-        )(x)
+        options = {"use_bias": self.folded, "dtype": self.dtype}
+        x = Conv3d(mid, (1, kh, kw), (1, sh, sw), (0, ph, pw), **options, name="conv_s")(x)
+        if not self.folded:
+            x = BatchNorm(bn_group=self.bn_group, dtype=self.dtype, name="bn_s")(x, train)
+        conv_t = Conv3d(self.features, (kt, 1, 1), (st, 1, 1), (pt, 0, 0), **options, name="conv_t")
+        return conv_t(relu(x))

@@ -6,6 +6,7 @@ in another shape (docs/design.md has the timings).
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import flax.linen as nn
 import jax
@@ -13,7 +14,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxaction.models.weight_gradient import weight_gradient
+
 Triple = tuple[int, int, int]
+
+NARROW = 64  # outputs that a product of matrices computes as fast as fewer of them
 
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # PyTorch's, fan-out
 
@@ -27,16 +32,41 @@ def conv3d(
     groups: int = 1,
 ) -> Float[Array, "n t2 h2 w2 k"]:
     """Returns PyTorch's `conv3d`: zeros on both sides of each axis, no flip of the kernel."""
-    form = choose_form(kernel.shape, padding, groups)
+    form = choose_form(kernel.shape, strides, padding, groups)
+    if groups == 1 and jax.default_backend() == "cpu":
+        return _conv3d_cpu(x, kernel, form, strides, padding, dilation)
     return FORMS[form](x, kernel, strides, padding, dilation, groups)
 
 
-def choose_form(kernel_shape: tuple[int, ...], padding: Triple, groups: int) -> str:
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _conv3d_cpu(x, kernel, form, strides, padding, dilation):
+    return FORMS[form](x, kernel, strides, padding, dilation, 1)
+
+
+def _conv3d_cpu_forward(x, kernel, form, strides, padding, dilation):
+    return _conv3d_cpu(x, kernel, form, strides, padding, dilation), (x, kernel)
+
+
+def _conv3d_cpu_backward(form, strides, padding, dilation, saved, g):
+    x, kernel = saved
+    (dx,) = jax.linear_transpose(
+        lambda x: FORMS[form](x, kernel, strides, padding, dilation, 1), x
+    )(g)
+    dw = weight_gradient(x, g, kernel.shape[:3], strides, padding, dilation)
+    return dx, dw.astype(kernel.dtype)
+
+
+_conv3d_cpu.defvjp(_conv3d_cpu_forward, _conv3d_cpu_backward)
+
+
+def choose_form(
+    kernel_shape: tuple[int, ...], strides: Triple, padding: Triple, groups: int
+) -> str:
     """Returns the name in `FORMS` of the operations to use for a kernel.
 
-    `kernel_shape` is `[kt, kh, kw, c / groups, k]`.
+    `kernel_shape` is `[kt, kh, kw, c / groups, k]`. docs/performance.md has each rule's evidence.
     """
-    size_t, size_h, size_w = kernel_shape[:3]
+    size_t, size_h, size_w, _, features = kernel_shape
     if (size_t, size_h, size_w) == (1, 1, 1) and padding == (0, 0, 0) and groups == 1:
         return "matmul"
     if size_t == 1 and padding[0] == 0:
@@ -44,7 +74,8 @@ def choose_form(kernel_shape: tuple[int, ...], padding: Triple, groups: int) -> 
     if (size_h, size_w) == (1, 1) and padding[1:] == (0, 0) and groups == 1:
         return "columns"
     if groups == 1 and jax.default_backend() == "cpu":
-        return "taps"
+        narrow = size_t * features <= NARROW and strides[0] == 1
+        return "outputs" if narrow else "taps"
     return "direct"
 
 
@@ -115,12 +146,31 @@ def _taps(x, kernel, strides, padding, dilation, groups):
     return _frames(jnp.concatenate(taps, axis=-1), flat, (1, *strides[1:]), padding, dilation, 1)
 
 
+def _outputs(x, kernel, strides, padding, dilation, groups):
+    """The kernel's frames side by side on the outputs' channels, for every frame of the input;
+    then the sum along time. Every frame is convolved, also where a stride in time skips outputs."""
+    size_t, size_h, size_w, c, k = kernel.shape
+    flat = kernel.transpose(1, 2, 3, 0, 4).reshape(1, size_h, size_w, c, size_t * k)
+    y = _frames(x, flat, (1, *strides[1:]), padding, dilation, 1)
+    frames = (x.shape[1] + 2 * padding[0] - (size_t - 1) * dilation[0] - 1) // strides[0] + 1
+    span = (frames - 1) * strides[0] + 1
+    total = jnp.zeros((), y.dtype)
+    for tap in range(size_t):
+        start = tap * dilation[0] - padding[0]
+        ends = (-start, start + span - x.shape[1], 0)
+        part = y[..., tap * k : (tap + 1) * k]
+        part = lax.pad(part, jnp.zeros((), y.dtype), [(0, 0, 0), ends, *[(0, 0, 0)] * 3])
+        total += part[:, :: strides[0]]
+    return total
+
+
 FORMS: dict[str, Callable] = {
     "direct": _direct,
     "matmul": _matmul,
     "frames": _frames,
     "columns": _columns,
     "taps": _taps,
+    "outputs": _outputs,
 }
 
 

@@ -1,6 +1,9 @@
 """Batch norm with PyTorch's statistics, and max pooling."""
 
+from functools import partial
+
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -35,15 +38,13 @@ class BatchNorm(nn.Module):
         if not train:
             return self._affine(x, running_mean.value, running_var.value, scale, bias)
         groups = batch_groups(x.shape[0], self.bn_group)
-        grouped = at_least_float32(x.reshape(groups, -1, c))
-        mean = grouped.mean(axis=1, keepdims=True)
-        var = jnp.square(grouped - mean).mean(axis=1, keepdims=True)
+        y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.epsilon)
         if not self.is_initializing():
-            count = grouped.shape[1]
-            unbiased = var.mean(axis=(0, 1)) * (count / max(count - 1, 1))
-            running_mean.value = self._running(running_mean.value, mean.mean(axis=(0, 1)))
+            count = x.size // (groups * c)
+            unbiased = var.mean(axis=0) * (count / max(count - 1, 1))
+            running_mean.value = self._running(running_mean.value, mean.mean(axis=0))
             running_var.value = self._running(running_var.value, unbiased)
-        return self._affine(grouped, mean, var, scale, bias).reshape(x.shape)
+        return y.astype(self.dtype).reshape(x.shape)
 
     def _running(self, old: Float[Array, " c"], new: Float[Array, " c"]) -> Float[Array, " c"]:
         return (1 - self.momentum) * old + self.momentum * lax.stop_gradient(new)
@@ -51,6 +52,51 @@ class BatchNorm(nn.Module):
     def _affine(self, x, mean, var, scale, bias):
         factor = scale * lax.rsqrt(var + self.epsilon)
         return ((at_least_float32(x) - mean) * factor + bias).astype(self.dtype)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(3,))
+def normalize(x, scale, bias, epsilon):
+    return _normalize_forward(x, scale, bias, epsilon)[0]
+
+
+def _normalize_forward(x, scale, bias, epsilon):
+    wide = at_least_float32(x)
+    mean = _sums(wide) / x.shape[1]
+    var = _sums(jnp.square(wide - mean[:, None])) / x.shape[1]
+    inverse = lax.rsqrt(var + epsilon)
+    y = (wide - mean[:, None]) * (inverse * scale)[:, None] + bias
+    return (y, mean, var), (x, mean, inverse, scale)
+
+
+def _normalize_backward(epsilon, saved, cotangents):
+    x, mean, inverse, scale = saved
+    g = at_least_float32(cotangents[0])
+    centred = at_least_float32(x) - mean[:, None]
+    sums, products = _sums(g), _sums(g * centred) * inverse
+    slope = products * inverse / x.shape[1]
+    dx = (g - (sums / x.shape[1])[:, None] - centred * slope[:, None]) * (scale * inverse)[:, None]
+    return dx.astype(x.dtype), products.sum(0), sums.sum(0)
+
+
+normalize.defvjp(_normalize_forward, _normalize_backward)
+
+
+def _sums(x: Float[Array, "g m c"]) -> Float[Array, "g c"]:
+    """The sum of each group's rows; a single sum over the two axes where there is one group."""
+    return jnp.stack([part.sum(0) for part in x])
+
+
+@jax.custom_vjp
+def relu(x):
+    return jnp.maximum(x, 0)
+
+
+def _relu_fwd(x):
+    y = jnp.maximum(x, 0)
+    return y, y
+
+
+relu.defvjp(_relu_fwd, lambda y, g: (jnp.where(y > 0, g, 0),))
 
 
 def at_least_float32(x: Array) -> Array:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaction.models.checks import check_segments, check_shape
+from jaxaction.models.checks import check_segments, check_shape, check_trainable
 from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.heads import Head, pool_space
 from jaxaction.models.layers import BatchNorm
@@ -45,7 +45,10 @@ def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
 
 
 class ConvNorm6(nn.Module):
-    """A convolution on frames, batch norm and, unless `linear`, ReLU6; children `conv`, `bn`."""
+    """A convolution on frames, batch norm and, unless `linear`, ReLU6; children `conv`, `bn`.
+
+    `folded`: the convolution has a bias and no norm follows.
+    """
 
     features: int
     size: int
@@ -56,15 +59,17 @@ class ConvNorm6(nn.Module):
     norm_momentum: float = 0.1
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
         size, stride, pad = self.size, self.stride, self.size // 2
         shape = (self.features, (1, size, size), (1, stride, stride), (0, pad, pad))
-        x = Conv3d(*shape, groups=self.groups, dtype=self.dtype, name="conv")(x)
-        x = BatchNorm(
-            self.norm_eps, self.norm_momentum, self.bn_group, dtype=self.dtype, name="bn"
-        )(x, train)
+        options = {"groups": self.groups, "use_bias": self.folded, "dtype": self.dtype}
+        x = Conv3d(*shape, **options, name="conv")(x)
+        if not self.folded:
+            norm = (self.norm_eps, self.norm_momentum, self.bn_group)
+            x = BatchNorm(*norm, dtype=self.dtype, name="bn")(x, train)
         return x if self.linear else jnp.clip(x, 0, 6)
 
 
@@ -168,9 +173,10 @@ class TSMMobileNetV2(nn.Module):
     init_std: float = 0.001
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     def setup(self) -> None:
-        names = ("norm_eps", "norm_momentum", "bn_group", "dtype")
+        names = ("norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
         norm = nn.FrozenDict({name: getattr(self, name) for name in names})
         shift_div = self.shift_div if self.is_shift else 0
         self.backbone = MobileNetV2(self.widen_factor, shift_div, norm)
@@ -183,6 +189,7 @@ class TSMMobileNetV2(nn.Module):
 
     def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> Array:
         """Returns the backbone's output `[n, t, h2, w2, k]`, the reference's `extract_feat`."""
+        check_trainable(train, self.folded)
         self.check_clip(clip.shape)
         return self.backbone(clip, train)
 

@@ -14,7 +14,8 @@ MODES = ("embedded_gaussian", "gaussian", "dot_product")
 class PointwiseConv(nn.Module):
     """A 1x1x1 convolution with bias or, in its place, a batch norm.
 
-    With `zero` the output starts at zero: by the kernel, or by the norm's scale.
+    With `zero` the output starts at zero: by the kernel, or by the norm's scale. `folded`: the bias
+    stands for the norm.
     """
 
     features: int
@@ -24,6 +25,7 @@ class PointwiseConv(nn.Module):
     norm_momentum: float = 0.1
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h w k"]:
@@ -33,12 +35,12 @@ class PointwiseConv(nn.Module):
         x = Conv3d(
             self.features,
             (1, 1, 1),
-            use_bias=not self.norm,
+            use_bias=not self.norm or self.folded,
             kernel_init=init,
             dtype=self.dtype,
             name="conv",
         )(x)
-        if not self.norm:
+        if not self.norm or self.folded:
             return x
         norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero, self.dtype)
         return BatchNorm(*norm, name="bn")(x, train)
@@ -78,6 +80,7 @@ class NonLocal(nn.Module):
     norm_momentum: float = 0.1
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h w c"]:
@@ -100,6 +103,7 @@ class NonLocal(nn.Module):
             norm_momentum=self.norm_momentum,
             bn_group=self.bn_group,
             dtype=self.dtype,
+            folded=self.folded,
             name="conv_out",
         )
         return x + conv_out(y, train)

@@ -10,7 +10,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.checks import check_segments, check_shape
+from jaxaction.models.checks import check_segments, check_shape, check_trainable
 from jaxaction.models.conv3d import Triple
 from jaxaction.models.heads import Head, pool, pool_space
 from jaxaction.models.resnet import ResNet
@@ -21,7 +21,7 @@ class Recognizer(nn.Module):
 
     `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what
     activations are computed in, "float32" or "bfloat16"; parameters, statistics and logits are
-    float32.
+    float32. `folded` is what `fold.fold_batch_norm` sets: biases in place of norms.
     """
 
     num_classes: int
@@ -38,6 +38,7 @@ class Recognizer(nn.Module):
     init_std: float = 0.01
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     def setup(self) -> None:
         self.backbone = ResNet(**self.backbone_fields())
@@ -55,6 +56,7 @@ class Recognizer(nn.Module):
 
     def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> Array:
         """Returns the backbone's output `[n, t2, h2, w2, k]`, the reference's `extract_feat`."""
+        check_trainable(train, self.folded)
         self.check_clip(clip.shape)
         return self.backbone(clip, train)
 

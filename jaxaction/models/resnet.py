@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from jaxaction.errors import InputError
 from jaxaction.models.conv2plus1d import Conv2Plus1d
 from jaxaction.models.conv3d import Conv3d, Triple
-from jaxaction.models.layers import BatchNorm, max_pool
+from jaxaction.models.layers import BatchNorm, max_pool, relu
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.temporal_shift import temporal_shift
 
@@ -27,7 +27,10 @@ STAGE_BLOCKS = {
 
 
 class ConvNorm(nn.Module):
-    """A convolution, batch norm, ReLU: the reference's `ConvModule`, children `conv` and `bn`."""
+    """A convolution, batch norm, ReLU: the reference's `ConvModule`, children `conv` and `bn`.
+
+    `folded`: the convolution has a bias and no norm follows (see `fold.fold_batch_norm`).
+    """
 
     features: int
     kernel_size: Triple
@@ -41,23 +44,20 @@ class ConvNorm(nn.Module):
     norm_momentum: float = 0.1
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         shape = (self.features, self.kernel_size, self.strides, self.padding)
         if self.factorize:
-            x = Conv2Plus1d(*shape, self.bn_group, self.dtype, name="conv")(x, train)
+            x = Conv2Plus1d(*shape, self.bn_group, self.dtype, self.folded, name="conv")(x, train)
         else:
-            x = Conv3d(*shape, self.dilation, dtype=self.dtype, name="conv")(x)
-        x = BatchNorm(
-            self.norm_eps,
-            self.norm_momentum,
-            self.bn_group,
-            self.zero_scale,
-            self.dtype,
-            name="bn",
-        )(x, train)
-        return nn.relu(x) if self.relu else x
+            options = {"use_bias": self.folded, "dtype": self.dtype}
+            x = Conv3d(*shape, self.dilation, **options, name="conv")(x)
+        if not self.folded:
+            norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero_scale, self.dtype)
+            x = BatchNorm(*norm, name="bn")(x, train)
+        return relu(x) if self.relu else x
 
 
 class Block(nn.Module):
@@ -93,7 +93,7 @@ class Block(nn.Module):
         strides = (self.stride_t, self.stride_s, self.stride_s)
         if strides != (1, 1, 1) or x.shape[-1] != y.shape[-1]:
             x = self._conv("downsample", y.shape[-1], (1, 1, 1), strides, relu=False)(x, train)
-        y = nn.relu(x + y)
+        y = relu(x + y)
         return NonLocal(**self.non_local, name="non_local_block")(y, train) if self.non_local else y
 
     def _conv(self, name, features, kernel_size, strides=(1, 1, 1), dilation=1, **options):
@@ -172,6 +172,7 @@ class ResNet(nn.Module):
     norm_momentum: float = 0.1
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     def setup(self) -> None:
         self._check()
@@ -232,12 +233,13 @@ class ResNet(nn.Module):
 
     @property
     def _norm(self) -> Mapping:
-        names = ("factorize", "norm_eps", "norm_momentum", "bn_group", "dtype")
+        names = ("factorize", "norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
         return {name: getattr(self, name) for name in names}
 
     def _block(self, stage: int, block: int) -> Mapping:
         first = block == 0
-        non_local = dict(self.non_local_cfg, bn_group=self.bn_group, dtype=self.dtype)
+        shared = {name: getattr(self, name) for name in ("bn_group", "dtype", "folded")}
+        non_local = dict(self.non_local_cfg, **shared)
         return nn.FrozenDict(
             width=self.width * 2**stage,
             bottleneck=self.depth >= 50,

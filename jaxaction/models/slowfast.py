@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.checks import check_shape
+from jaxaction.models.checks import check_shape, check_trainable
 from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.heads import Head, pool
 from jaxaction.models.layers import BatchNorm
@@ -23,11 +23,15 @@ BOTH_PATHS = (
     "norm_momentum",
     "bn_group",
     "dtype",
+    "folded",
 )
 
 
 class Lateral(nn.Module):
-    """Returns fast features at the slow frames, `factor` times the channels, by a convolution."""
+    """Returns fast features at the slow frames, `factor` times the channels, by a convolution.
+
+    `norm` adds batch norm and ReLU; with `folded` the norm is the convolution's bias.
+    """
 
     factor: int
     kernel_t: int
@@ -35,14 +39,18 @@ class Lateral(nn.Module):
     norm: bool
     norm_fields: Mapping
     dtype: str
+    folded: bool
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h w k"]:
         shape = ((self.kernel_t, 1, 1), (self.stride_t, 1, 1), ((self.kernel_t - 1) // 2, 0, 0))
-        x = Conv3d(self.factor * x.shape[-1], *shape, dtype=self.dtype, name="conv")(x)
+        options = {"use_bias": self.norm and self.folded, "dtype": self.dtype}
+        x = Conv3d(self.factor * x.shape[-1], *shape, **options, name="conv")(x)
         if not self.norm:
             return x
-        return nn.relu(BatchNorm(**self.norm_fields, dtype=self.dtype, name="bn")(x, train))
+        if not self.folded:
+            x = BatchNorm(**self.norm_fields, dtype=self.dtype, name="bn")(x, train)
+        return nn.relu(x)
 
 
 class SlowPath(ResNet):
@@ -62,7 +70,8 @@ class SlowPath(ResNet):
                 "momentum": self.norm_momentum,
                 "bn_group": self.bn_group,
             }
-            fields = dict(self.lateral_fields, norm_fields=nn.FrozenDict(norm), dtype=self.dtype)
+            shared = {"dtype": self.dtype, "folded": self.folded}
+            fields = dict(self.lateral_fields, norm_fields=nn.FrozenDict(norm), **shared)
             self.conv1_lateral = Lateral(**fields)
             for stage in range(1, self.num_stages):
                 setattr(self, f"layer{stage}_lateral", Lateral(**fields))
@@ -132,6 +141,7 @@ class SlowFast(nn.Module):
     init_std: float = 0.01
     bn_group: int = 0
     dtype: str = "float32"
+    folded: bool = False
 
     def setup(self) -> None:
         slow, fast = self.paths()
@@ -165,6 +175,7 @@ class SlowFast(nn.Module):
 
     def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> tuple[Array, Array]:
         """Returns the last slow and fast features, the reference's `extract_feat`."""
+        check_trainable(train, self.folded)
         self.check_clip(clip.shape)
         return self.backbone(clip, train)
 

@@ -55,19 +55,21 @@ def test_depthwise_convolution_is_the_grouped_one():
 
 
 @pytest.mark.parametrize(
-    ("kernel", "padding", "groups", "form"),
+    ("kernel", "stride_t", "padding", "groups", "form"),
     [
-        ((1, 1, 1, 8, 8), (0, 0, 0), 1, "matmul"),
-        ((1, 3, 3, 8, 8), (0, 1, 1), 1, "frames"),
-        ((1, 3, 3, 1, 8), (0, 1, 1), 8, "frames"),
-        ((3, 1, 1, 8, 8), (1, 0, 0), 1, "columns"),
-        ((3, 3, 3, 8, 8), (1, 1, 1), 1, "taps"),
-        ((3, 3, 3, 1, 8), (1, 1, 1), 8, "direct"),
-        ((1, 1, 1, 8, 8), (1, 0, 0), 1, "columns"),
+        ((1, 1, 1, 8, 8), 1, (0, 0, 0), 1, "matmul"),
+        ((1, 3, 3, 8, 8), 1, (0, 1, 1), 1, "frames"),
+        ((1, 3, 3, 1, 8), 1, (0, 1, 1), 8, "frames"),
+        ((3, 1, 1, 8, 8), 1, (1, 0, 0), 1, "columns"),
+        ((3, 3, 3, 8, 22), 1, (1, 1, 1), 1, "taps"),
+        ((5, 7, 7, 3, 8), 2, (2, 3, 3), 1, "taps"),
+        ((5, 7, 7, 3, 8), 1, (2, 3, 3), 1, "outputs"),
+        ((3, 3, 3, 1, 8), 1, (1, 1, 1), 8, "direct"),
+        ((1, 1, 1, 8, 8), 1, (1, 0, 0), 1, "columns"),
     ],
 )
-def test_form_follows_the_kernels_shape_on_a_cpu(kernel, padding, groups, form):
-    assert conv3d.choose_form(kernel, padding, groups) == form
+def test_form_follows_the_kernels_shape_on_a_cpu(kernel, stride_t, padding, groups, form):
+    assert conv3d.choose_form(kernel, (stride_t, 2, 2), padding, groups) == form
 
 
 def test_product_is_computed_in_bfloat16_and_parameters_stay_float32():

@@ -1,0 +1,79 @@
+"""This project's networks as steps to time."""
+
+from collections.abc import Callable
+from importlib import metadata
+
+import jax
+import numpy as np
+import optax
+
+import jaxaction
+from benchmarks.families import CLASSES, FAMILIES
+from jaxaction import host_memory, steps, train_state, xla_options
+from jaxaction.interop import mmaction
+
+MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+
+
+def versions() -> dict[str, str]:
+    return {"jax": jax.__version__, "jaxaction": metadata.version("jaxaction")}
+
+
+def make_step(family: str, mode: str, batch: int, size: int, dtype: str) -> Callable[[], None]:
+    """Returns a function that does one step and waits for it; `mode` is inference or training."""
+    host_memory.keep_freed_memory()
+    precision = "highest" if dtype == "float32" else "default"
+    jax.config.update("jax_default_matmul_precision", precision)
+    config = mmaction.model_config(FAMILIES[family].settings) | {"dtype": dtype}
+    model = jaxaction.build(config)
+    shape = (batch, FAMILIES[family].frames, size, size, 3)
+    variables = _random_variables(model, shape)
+    return (_inference if mode == "inference" else _training)(model, variables, shape)
+
+
+def peak_bytes() -> int:
+    """The most device memory that was in use; 0 where the device does not count (a CPU)."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
+
+
+def _random_variables(model, shape):
+    """He-normal kernels, unit norms: the same distribution as the peers', without a program."""
+    shapes = jax.eval_shape(lambda: jaxaction.init(model, shape, jax.random.key(0)))
+    rng = np.random.default_rng(0)
+
+    def value(path, x):
+        if path[-1].key == "kernel":
+            return rng.standard_normal(x.shape, np.float32) * np.sqrt(2 / np.prod(x.shape[:-1]))
+        return np.full(x.shape, path[-1].key in ("scale", "var"), np.float32)
+
+    return jax.device_put(jax.tree_util.tree_map_with_path(value, shapes))
+
+
+def _inference(model, variables, shape):
+    model, variables = jaxaction.fold_batch_norm(model, variables)
+    clip = jax.device_put(np.random.default_rng(1).standard_normal(shape).astype(np.float32))
+    forward = jax.jit(
+        lambda variables, clip: model.apply(variables, clip, False),
+        compiler_options=xla_options.for_inference(),
+    )
+    return lambda: jax.block_until_ready(forward(variables, clip))
+
+
+def _training(model, variables, shape):
+    optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.001, momentum=0.9))
+    step = jax.jit(steps.make_train_step(model, optimizer, MEAN, STD, 0), donate_argnums=0)
+    rng = np.random.default_rng(1)
+    batch = {
+        "clip": rng.integers(0, 256, shape, np.uint8),
+        "label": rng.integers(0, CLASSES, shape[:1]).astype(np.int32),
+    }
+    batch = jax.device_put(batch)
+    state = train_state.create(variables, optimizer)
+    compiled = step.lower(state, batch).compile()
+
+    def once():
+        nonlocal state
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+
+    return once

@@ -1,0 +1,156 @@
+"""The peers' networks (PyTorch) as steps to time: MMAction2 1.2.0 and pytorchvideo.
+
+The wheel of MMAction2 lacks a module that it imports, and imports torchvision for what is not used
+here; empty modules stand in for both.
+"""
+
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.families import CLASSES, FAMILIES
+
+
+def versions(side: str) -> dict[str, str]:
+    name = side.removesuffix("-compile")
+    module = {"mmaction2": "mmaction", "pytorchvideo": "pytorchvideo"}[name]
+    return {"torch": torch.__version__, name: __import__(module).__version__}
+
+
+def make_step(
+    side: str, family: str, mode: str, batch: int, size: int, dtype: str
+) -> Callable[[], None]:
+    """Returns a function that does one step and waits for it; `mode` is inference or training.
+
+    `side` is mmaction2 or pytorchvideo, with "-compile" for torch.compile. "bfloat16" is autocast
+    with channels last. KeyError for a family that the side does not have.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    build = {"mmaction2": _mmaction2, "pytorchvideo": _pytorchvideo}[side.removesuffix("-compile")]
+    network, prepare = build(family)
+    clip = prepare(torch.randn(batch, 3, FAMILIES[family].frames, size, size))
+    network = network.to(device)
+    if dtype == "bfloat16":
+        network, clip = _channels_last(network), _channels_last(clip)
+    clip = [part.to(device) for part in clip] if isinstance(clip, list) else clip.to(device)
+    if side.endswith("-compile"):
+        network = torch.compile(network)
+    step = (_inference if mode == "inference" else _training)(network, clip, batch, device)
+
+    def once():
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+            step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return once
+
+
+def peak_bytes() -> int:
+    """The most device memory that was in use; 0 on a CPU."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+
+
+def _inference(network, clip, batch, device):
+    network.eval()
+
+    def once():
+        with torch.no_grad():
+            network(clip)
+
+    return once
+
+
+def _training(network, clip, batch, device):
+    network.train()
+    optimizer = torch.optim.SGD(network.parameters(), 0.001, momentum=0.9, weight_decay=1e-4)
+    labels = torch.randint(0, CLASSES, (batch,), device=device)
+
+    def once():
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(network(clip).float(), labels).backward()
+        optimizer.step()
+
+    return once
+
+
+def _channels_last(x):
+    """5D tensors and kernels channels last; 4D ones too, by their own format."""
+    if isinstance(x, list):
+        return [_channels_last(part) for part in x]
+    if isinstance(x, torch.Tensor):
+        last = torch.channels_last_3d if x.dim() == 5 else torch.channels_last
+        return x.to(memory_format=last)
+    for parameter in x.parameters():
+        if parameter.dim() in (4, 5):
+            parameter.data = _channels_last(parameter.data)
+    return x
+
+
+class _Recognizer(torch.nn.Module):
+    """An MMAction2 recognizer from pixels to logits; 2D ones see frames as a batch."""
+
+    def __init__(self, recognizer, segments: int):
+        super().__init__()
+        self.backbone, self.head, self.segments = recognizer.backbone, recognizer.cls_head, segments
+
+    def forward(self, x):
+        features = self.backbone(x)
+        return self.head(features, self.segments) if self.segments else self.head(features)
+
+
+def _mmaction2(family: str):
+    for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
+        sys.modules[name] = module = types.ModuleType(name)
+        module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(name, None), []
+        module.DRN = type("DRN", (), {})
+    from mmaction.registry import MODELS
+    from mmaction.utils import register_all_modules
+
+    register_all_modules()
+    settings, frames = FAMILIES[family]
+    flat = settings["type"] == "Recognizer2D"
+    network = _Recognizer(MODELS.build(settings), frames if flat else 0)
+    return network, (lambda x: x.transpose(1, 2).flatten(0, 1)) if flat else (lambda x: x)
+
+
+def _stub_torchvision():
+    """Stands in for torchvision where it is not installed."""
+    if importlib.util.find_spec("torchvision"):
+        return
+    for name in ("torchvision", "torchvision.ops", "torchvision.transforms", "torchvision.models"):
+        sys.modules[name] = module = types.ModuleType(name)
+        module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(name, None), []
+        module.__getattr__ = lambda attribute: type(attribute, (), {})  # whatever is asked of it
+
+
+def _pytorchvideo(family: str):
+    """What pytorchvideo has of the six, under the same kernels and strides as far as it lets."""
+    _stub_torchvision()
+    from pytorchvideo.models import resnet, slowfast
+
+    if family == "slowonly":
+        return resnet.create_resnet(
+            stem_conv_kernel_size=(1, 7, 7),
+            head_pool_kernel_size=(4, 7, 7),
+            model_num_class=CLASSES,
+            stage_conv_a_kernel_size=((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1)),
+            head_activation=None,
+        ), lambda x: x
+    if family == "slowfast":
+        return slowfast.create_slowfast(
+            slowfast_channel_reduction_ratio=(8,),
+            slowfast_fusion_conv_kernel_size=(5, 1, 1),
+            slowfast_fusion_conv_stride=(8, 1, 1),
+            head_pool_kernel_sizes=((4, 7, 7), (32, 7, 7)),
+            model_num_class=CLASSES,
+            head_activation=None,
+        ), lambda x: [x[:, :, ::8].contiguous(), x]
+    raise KeyError(family)

@@ -1,0 +1,44 @@
+"""Freed memory is kept: the next array costs no page faults. Each case in a process of its own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import resource, sys
+import jax, jax.numpy as jnp
+from jaxaction import host_memory
+kept = host_memory.keep_freed_memory() if "keep" in sys.argv else False
+step = jax.jit(lambda x: jnp.sin(x).sum())
+x = jnp.ones((4096, 4096))
+copy = jax.jit(lambda x: jnp.sin(x))
+for _ in range(3):
+    copy(x).block_until_ready()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    copy(x).block_until_ready()
+print(kept, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+PAGES = 3 * 4096 * 4096 * 4 // os.sysconf("SC_PAGE_SIZE")
+
+
+def run(*arguments, **environment):
+    argv = [sys.executable, "-c", SCRIPT, *arguments]
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "GLIBC_"))}
+    done = subprocess.run(argv, env=plain | environment, capture_output=True, text=True, check=True)
+    kept, faults = done.stdout.split()
+    return kept == "True", int(faults)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="malloc is not glibc's")
+def test_freed_memory_is_used_again_without_page_faults():
+    kept, faults = run("keep")
+    assert kept and faults < PAGES / 20
+
+
+def test_settings_of_malloc_in_the_environment_stay():
+    kept, _ = run("keep", MALLOC_MMAP_THRESHOLD_="1000000")
+    assert not kept
