@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -22,21 +24,45 @@ def versions() -> dict[str, str]:
 def make_step(family: str, mode: str, batch: int, size: int, dtype: str) -> Callable[[], None]:
     """Returns a function that does one step and waits for it; `mode` is inference or training."""
     host_memory.keep_freed_memory()
+    model, variables, shape = network(family, batch, size, dtype)
+    if mode == "inference":
+        model, variables = jaxaction.fold_batch_norm(model, variables)
+        clip = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        operands = jax.device_put((variables, clip))
+        compiled = compile_inference(model, *operands)
+        return lambda: jax.block_until_ready(compiled(*operands))
+    state, batch = jax.device_put(training_operands(variables, shape))
+    compiled = compile_training(model, state, batch)
+
+    def once():
+        nonlocal state
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+
+    return once
+
+
+def compile_step(family: str, mode: str, batch: int, size: int, dtype: str) -> jax.stages.Compiled:
+    """Returns the program behind `make_step`, compiled without any values."""
+    model, variables, shape = network(family, batch, size, dtype)
+    if mode == "inference":
+        model, variables = jaxaction.fold_batch_norm(model, variables)
+        clip = jax.ShapeDtypeStruct(shape, jnp.float32)
+        return compile_inference(model, variables, clip)
+    return compile_training(model, *training_operands(variables, shape))
+
+
+def network(family: str, batch: int, size: int, dtype: str) -> tuple[Any, Any, tuple[int, ...]]:
+    """The model, its variables and the shape of its clips; sets the precision of `dtype`."""
     precision = "highest" if dtype == "float32" else "default"
     jax.config.update("jax_default_matmul_precision", precision)
     config = mmaction.model_config(FAMILIES[family].settings) | {"dtype": dtype}
     model = jaxaction.build(config)
     shape = (batch, FAMILIES[family].frames, size, size, 3)
-    variables = _random_variables(model, shape)
-    return (_inference if mode == "inference" else _training)(model, variables, shape)
+    return model, random_variables(model, shape), shape
 
 
-def peak_bytes() -> int:
-    """The most device memory that was in use; 0 where the device does not count (a CPU)."""
-    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)
-
-
-def _random_variables(model, shape):
+def random_variables(model, shape):
     """He-normal kernels, unit norms: the same distribution as the peers', without a program."""
     shapes = jax.eval_shape(lambda: jaxaction.init(model, shape, jax.random.key(0)))
     rng = np.random.default_rng(0)
@@ -49,31 +75,29 @@ def _random_variables(model, shape):
     return jax.device_put(jax.tree_util.tree_map_with_path(value, shapes))
 
 
-def _inference(model, variables, shape):
-    model, variables = jaxaction.fold_batch_norm(model, variables)
-    clip = jax.device_put(np.random.default_rng(1).standard_normal(shape).astype(np.float32))
-    forward = jax.jit(
-        lambda variables, clip: model.apply(variables, clip, False),
-        compiler_options=xla_options.for_inference(),
-    )
-    return lambda: jax.block_until_ready(forward(variables, clip))
+def compile_inference(model, variables, clip) -> jax.stages.Compiled:
+    forward = jax.jit(lambda variables, clip: model.apply(variables, clip, False))
+    return forward.lower(variables, clip).compile(compiler_options=xla_options.for_inference())
 
 
-def _training(model, variables, shape):
-    optimizer = optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.001, momentum=0.9))
-    step = jax.jit(steps.make_train_step(model, optimizer, MEAN, STD, 0), donate_argnums=0)
+def optimizer() -> optax.GradientTransformation:
+    return optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.001, momentum=0.9))
+
+
+def compile_training(model, state, batch) -> jax.stages.Compiled:
+    step = steps.make_train_step(model, optimizer(), MEAN, STD, 0)
+    return jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+
+
+def training_operands(variables, shape) -> tuple[train_state.TrainState, dict[str, np.ndarray]]:
     rng = np.random.default_rng(1)
     batch = {
         "clip": rng.integers(0, 256, shape, np.uint8),
         "label": rng.integers(0, CLASSES, shape[:1]).astype(np.int32),
     }
-    batch = jax.device_put(batch)
-    state = train_state.create(variables, optimizer)
-    compiled = step.lower(state, batch).compile()
+    return train_state.create(variables, optimizer()), batch
 
-    def once():
-        nonlocal state
-        state, _ = compiled(state, batch)
-        jax.block_until_ready(state)
 
-    return once
+def peak_bytes() -> int:
+    """The most device memory that was in use; 0 where the device does not count (a CPU)."""
+    return (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)

@@ -1,0 +1,70 @@
+"""Prints the convolutions of the compiled networks that no library computes.
+
+    python -m benchmarks.hlo [--families slowfast,i3d] [--dtype bfloat16] [--batch 8]
+
+On an NVIDIA GPU every convolution, forward and backward, should be a cuDNN call or a matrix product
+in the optimised HLO; what is left as `convolution` there is a loop that XLA wrote itself, and makes
+the exit code 1. On a CPU what is left goes to Eigen in place of YNNPACK.
+"""
+
+import argparse
+import re
+import sys
+
+import jax
+
+from benchmarks import ours
+from benchmarks.families import FAMILIES
+
+LIBRARY_CALL = re.compile(
+    r'custom_call_target="(__cudnn\$conv[^"]*|__cublas[^"]*)"|"__cudnn\$fusion"'
+)
+
+
+def main(argv: list[str]) -> int:
+    args = parse(argv)
+    left = 0
+    for family in args.families:
+        for mode in ("inference", "training"):
+            text = ours.compile_step(family, mode, args.batch, args.size, args.dtype).as_text()
+            found = left_over(text)
+            left += len(found)
+            calls = len(LIBRARY_CALL.findall(text))
+            print(f"{family} {mode}: {calls} library calls, {len(found)} convolutions left")
+            print("".join(f"    {line}\n" for line in found), end="")
+    return 1 if left and jax.default_backend() != "cpu" else 0
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.hlo", description=__doc__.split("\n")[0])
+    parser.add_argument("--families", type=lambda t: t.split(","), default=list(FAMILIES))
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224, help="pixels a side")
+    return parser.parse_args(argv)
+
+
+def left_over(text: str) -> list[str]:
+    """The `convolution` instructions of optimised HLO: shape, window and the layer they belong to.
+
+    Those inside a fusion that a library takes over (cuDNN's, YNNPACK's) don't count.
+    """
+    taken = set(re.findall(r"calls=%([\w.-]+)[^\n]*(?:__cudnn|__ynn_fusion)", text))
+    computation, found = "", []
+    for line in text.splitlines():
+        if header := re.match(r"(?:ENTRY )?%([\w.-]+) \(", line):
+            computation = header.group(1)
+        if " convolution(" in line and computation not in taken:
+            found.append(describe(line))
+    return found
+
+
+def describe(line: str) -> str:
+    shape = re.search(r"= (\S+?)[{ ]", line)
+    window = re.search(r"window=\{[^}]*\}", line)
+    name = re.search(r'op_name="([^"]*)"', line)
+    return " ".join(found.group(found.re.groups) for found in (shape, window, name) if found)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
