@@ -1,5 +1,6 @@
 """The six networks that the benchmarks compare, at their real sizes, as MMAction2 names them."""
 
+import argparse
 from typing import Any, NamedTuple
 
 CLASSES = 400
@@ -102,3 +103,12 @@ FAMILIES = {
         32,
     ),
 }
+
+
+def listed(text: str) -> list[str]:
+    """`tsn,i3d` as a list, for argparse, whose error names the known families."""
+    names = text.split(",")
+    for name in names:
+        if name not in FAMILIES:
+            raise argparse.ArgumentTypeError(f"--families {name} is none of {', '.join(FAMILIES)}")
+    return names

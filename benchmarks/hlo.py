@@ -14,7 +14,7 @@ import sys
 import jax
 
 from benchmarks import ours
-from benchmarks.families import FAMILIES
+from benchmarks.families import FAMILIES, listed
 
 LIBRARY_CALL = re.compile(
     r'custom_call_target="(__cudnn\$conv[^"]*|__cublas[^"]*)"|"__cudnn\$fusion"'
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.hlo", description=__doc__.split("\n")[0])
-    parser.add_argument("--families", type=lambda t: t.split(","), default=list(FAMILIES))
+    parser.add_argument("--families", type=listed, default=list(FAMILIES))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--size", type=int, default=224, help="pixels a side")

@@ -38,7 +38,7 @@ class Worker:
         self.seconds: list[float] = []
         self.peak_bytes = 0
         if not self.missing:
-            self._read()
+            self.missing = self._read().get("missing", "")
 
     def take(self, steps: int) -> None:
         """Takes one step that does not count, to have the caches its own, and `steps` that do."""

@@ -42,10 +42,14 @@ def make_step(
     clip = [part.to(device) for part in clip] if isinstance(clip, list) else clip.to(device)
     if side.endswith("-compile"):
         network = torch.compile(network)
-    step = (_inference if mode == "inference" else _training)(network, clip, batch, device)
+    # pytorchvideo's SlowFast writes its features into the list that it is given.
+    forward = (lambda: network(list(clip))) if isinstance(clip, list) else lambda: network(clip)
+    network.train(mode == "training")
+    step = forward if mode == "inference" else _training(network, forward, batch, device)
 
     def once():
-        with torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16"):
+        mixed = torch.autocast(device, torch.bfloat16, enabled=dtype == "bfloat16")
+        with mixed, torch.set_grad_enabled(mode == "training"):
             step()
         if device == "cuda":
             torch.cuda.synchronize()
@@ -58,24 +62,13 @@ def peak_bytes() -> int:
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
 
 
-def _inference(network, clip, batch, device):
-    network.eval()
-
-    def once():
-        with torch.no_grad():
-            network(clip)
-
-    return once
-
-
-def _training(network, clip, batch, device):
-    network.train()
+def _training(network, forward, batch, device):
     optimizer = torch.optim.SGD(network.parameters(), 0.001, momentum=0.9, weight_decay=1e-4)
     labels = torch.randint(0, CLASSES, (batch,), device=device)
 
     def once():
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(network(clip).float(), labels).backward()
+        torch.nn.functional.cross_entropy(forward().float(), labels).backward()
         optimizer.step()
 
     return once

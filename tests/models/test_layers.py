@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaction.models.layers import BatchNorm, max_pool
+from jaxaction.models.layers import BatchNorm, max_pool, normalize, relu
 
 
 def apply_norm(x, **fields):
@@ -54,6 +54,29 @@ def test_bfloat16_input_keeps_float32_statistics():
     y, updates = apply_norm(jnp.ones((2, 4), jnp.bfloat16), dtype="bfloat16")
     assert y.dtype == jnp.bfloat16
     assert updates["batch_stats"]["mean"].dtype == jnp.float32
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_gradient_of_the_norm_is_the_derived_one(groups):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((groups, 40, 5)).astype(np.float32)
+    scale, bias, g = (rng.standard_normal(s).astype(np.float32) for s in ((5,), (5,), x.shape))
+
+    def derived(x, scale, bias):
+        mean = x.mean(axis=1, keepdims=True)
+        var = jnp.square(x - mean).mean(axis=1, keepdims=True)
+        return (x - mean) / jnp.sqrt(var + 0.1) * scale + bias
+
+    expected, pull = jax.vjp(derived, x, scale, bias)
+    found, pull_own = jax.vjp(lambda *a: normalize(*a, 0.1)[0], x, scale, bias)
+    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32
+    for own, other in zip(pull_own(g), pull(g), strict=True):
+        np.testing.assert_allclose(own, other, atol=2e-5)  # sums of 120 of them
+
+
+def test_relu_has_no_slope_at_zero():
+    slope = jax.grad(lambda x: relu(x).sum())(jnp.array([-1.0, 0.0, 2.0]))
+    np.testing.assert_array_equal(slope, [0, 0, 1])
 
 
 def test_max_pool_counts_the_outside_as_minus_infinity():
