@@ -145,4 +145,5 @@ def _product(patches: Float[Array, "m p"], g: Float[Array, "m k"]) -> Float[Arra
     rows = (((0,), (0,)), ((), ()))
     if patches.shape[1] <= g.shape[1]:
         return lax.dot_general(patches, g, rows, preferred_element_type=dtype)
-    return lax.dot_general(g, patches, rows, preferred_element_type=dtype).T
+    product = lax.dot_general(g, patches, rows, preferred_element_type=dtype)
+    return lax.optimization_barrier(product).T  # without it XLA swaps the two back
