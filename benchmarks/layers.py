@@ -137,7 +137,7 @@ def measure(layer: Layer, dtype: str, seconds: float) -> list[dict]:
 
 
 def option_sets() -> list[dict]:
-    options = xla_options.for_inference()
+    options = xla_options.for_training()
     return [{}, options] if options else [{}]
 
 

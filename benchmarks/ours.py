@@ -86,7 +86,8 @@ def optimizer() -> optax.GradientTransformation:
 
 def compile_training(model, state, batch) -> jax.stages.Compiled:
     step = steps.make_train_step(model, optimizer(), MEAN, STD, 0)
-    return jax.jit(step, donate_argnums=0).lower(state, batch).compile()
+    lowered = jax.jit(step, donate_argnums=0).lower(state, batch)
+    return lowered.compile(compiler_options=xla_options.for_training())
 
 
 def training_operands(variables, shape) -> tuple[train_state.TrainState, dict[str, np.ndarray]]:

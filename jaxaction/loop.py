@@ -20,6 +20,7 @@ from jaxaction import (
     steps,
     train_state,
     workdir,
+    xla_options,
 )
 from jaxaction.checkpoint import Checkpoints, newest_good
 from jaxaction.data import Protocol
@@ -154,7 +155,7 @@ def _compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
     )
-    compiled = jitted.lower(state, batch).compile()
+    compiled = jitted.lower(state, batch).compile(compiler_options=xla_options.for_training())
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     return compiled
 

@@ -5,29 +5,39 @@ import os
 
 import jax
 
-# On CPUs XLA hands convolutions, products and sums to YNNPACK. Its convolutions are slower than
-# Eigen's at nearly every shape of these networks, and a product inside a sum slower than before it.
-_CPU_INFERENCE = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_DOT"}
+_KEY = "xla_cpu_experimental_ynn_fusion_type"  # what XLA hands to YNNPACK on CPUs
 
 
-@functools.cache
 def for_inference() -> dict[str, str]:
     """Returns `compiler_options` for `jax.jit` of a network in inference mode, here and now.
 
+    On CPUs XLA hands convolutions, products and sums to YNNPACK. It convolves on one thread where
+    outputs have few channels, and computes a product inside a sum slower than before it; so only
+    products are left to it, and Eigen convolves. docs/performance.md has the evidence.
+
     Empty on GPUs, where the jaxlib has no such option, and where XLA_FLAGS sets it already.
-    docs/performance.md has the evidence.
     """
-    if jax.default_backend() != "cpu":
-        return {}
-    if any(name in os.environ.get("XLA_FLAGS", "") for name in _CPU_INFERENCE):
-        return {}
-    return _CPU_INFERENCE if _is_known(_CPU_INFERENCE) else {}
+    return _if_known("LIBRARY_FUSION_TYPE_DOT")
 
 
-def _is_known(options: dict[str, str]) -> bool:
-    """Whether this jaxlib compiles under `options`: they are experimental, and may go."""
+def for_training() -> dict[str, str]:
+    """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
+    norms have many, stay with YNNPACK, too."""
+    return _if_known("LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+
+
+def _if_known(kinds: str) -> dict[str, str]:
+    if jax.default_backend() != "cpu" or _KEY in os.environ.get("XLA_FLAGS", ""):
+        return {}
+    options = {_KEY: kinds}
+    return options if _compiles(tuple(options.items())) else {}
+
+
+@functools.cache
+def _compiles(options: tuple[tuple[str, str], ...]) -> bool:
+    """Whether this jaxlib takes the options: they are experimental, and may go."""
     try:
-        jax.jit(lambda x: x).lower(0.0).compile(compiler_options=options)
+        jax.jit(lambda x: x).lower(0.0).compile(compiler_options=dict(options))
     except (jax.errors.JaxRuntimeError, ValueError):
         return False
     return True

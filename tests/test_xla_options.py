@@ -4,21 +4,16 @@ import pytest
 
 from jaxaction import xla_options
 
+BOTH = [xla_options.for_inference, xla_options.for_training]
+
 
 @pytest.fixture(autouse=True)
-def fresh(monkeypatch):
+def no_flags(monkeypatch):
     monkeypatch.delenv("XLA_FLAGS", raising=False)
-    xla_options.for_inference.cache_clear()
-    yield
-    xla_options.for_inference.cache_clear()
 
 
-def test_networks_compile_under_the_options():
-    double = jax.jit(lambda x: 2 * x, compiler_options=xla_options.for_inference())
-    assert double(jnp.float32(3)) == 6
-
-
-def test_pinned_jaxlib_leaves_convolutions_to_eigen():
+@pytest.mark.parametrize("options", BOTH)
+def test_pinned_jaxlib_leaves_convolutions_to_eigen(options):
     x, kernel = jnp.ones((1, 8, 8, 32)), jnp.ones((3, 3, 32, 32))
 
     def conv(x, kernel):
@@ -27,20 +22,28 @@ def test_pinned_jaxlib_leaves_convolutions_to_eigen():
 
     lowered = jax.jit(conv).lower(x, kernel)
     assert "__ynn_fusion" in lowered.compile().as_text()  # what the options are there to change
-    options = xla_options.for_inference()
-    assert "__ynn_fusion" not in lowered.compile(compiler_options=options).as_text()
+    assert "__ynn_fusion" not in lowered.compile(compiler_options=options()).as_text()
 
 
-def test_option_in_the_environment_is_the_users(monkeypatch):
+def test_sums_stay_with_ynnpack_in_training_alone():
+    lowered = jax.jit(lambda x: x.sum(0)).lower(jnp.ones((4096, 64)))
+    texts = [lowered.compile(compiler_options=options()).as_text() for options in BOTH]
+    assert ["__ynn_fusion" in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("options", BOTH)
+def test_option_in_the_environment_is_the_users(options, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+eltwise")
-    assert xla_options.for_inference() == {}
+    assert options() == {}
 
 
-def test_jaxlib_without_the_option_gets_none(monkeypatch):
-    monkeypatch.setattr(xla_options, "_CPU_INFERENCE", {"xla_cpu_no_such_option": "1"})
-    assert xla_options.for_inference() == {}
+@pytest.mark.parametrize("options", BOTH)
+def test_jaxlib_without_the_option_gets_none(options, monkeypatch):
+    monkeypatch.setattr(xla_options, "_KEY", "xla_cpu_no_such_option")
+    assert options() == {}
 
 
-def test_gpu_gets_no_option_of_cpus(monkeypatch):
+@pytest.mark.parametrize("options", BOTH)
+def test_gpu_gets_no_option_of_cpus(options, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert xla_options.for_inference() == {}
+    assert options() == {}
