@@ -17,13 +17,13 @@ def for_inference() -> dict[str, str]:
 
     Empty on GPUs, where the jaxlib has no such option, and where XLA_FLAGS sets it already.
     """
-    return _if_known("LIBRARY_FUSION_TYPE_DOT")
+    return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
 
 
 def for_training() -> dict[str, str]:
     """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
     norms have many, stay with YNNPACK, too."""
-    return _if_known("LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
 
 
 def _if_known(kinds: str) -> dict[str, str]:
