@@ -179,7 +179,11 @@ def kernel_gradient(function, g, x, kernel):
 def conv_forms(layer: Layer) -> dict[str, Callable]:
     """The chosen form and its alternatives: on a GPU always the plain 3D convolution, on a CPU
     only where nothing else is there, since its gradients take minutes."""
-    chosen = conv3d.choose_form(layer.kernel, layer.strides, layer.padding, layer.groups)
+    chosen = conv3d.choose_form(
+        *(jax.ShapeDtypeStruct(s, jnp.float32) for s in (layer.shape, layer.kernel)),
+        *layer.how,
+        layer.groups,
+    )
     names = {"taps": ("taps", "outputs"), "outputs": ("outputs", "taps")}.get(chosen, (chosen,))
     if jax.default_backend() != "cpu":
         names = dict.fromkeys((*names, "direct"))

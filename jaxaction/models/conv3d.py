@@ -7,6 +7,7 @@ in another shape (docs/design.md has the timings).
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxaction.models import winograd
 from jaxaction.models.weight_gradient import weight_gradient
 
 Triple = tuple[int, int, int]
@@ -32,7 +34,7 @@ def conv3d(
     groups: int = 1,
 ) -> Float[Array, "n t2 h2 w2 k"]:
     """Returns PyTorch's `conv3d`: zeros on both sides of each axis, no flip of the kernel."""
-    form = choose_form(kernel.shape, strides, padding, groups)
+    form = choose_form(x, kernel, strides, padding, dilation, groups)
     if groups == 1 and jax.default_backend() == "cpu":
         return _conv3d_cpu(x, kernel, form, strides, padding, dilation)
     return FORMS[form](x, kernel, strides, padding, dilation, groups)
@@ -49,31 +51,47 @@ def _conv3d_cpu_forward(x, kernel, form, strides, padding, dilation):
 
 def _conv3d_cpu_backward(form, strides, padding, dilation, saved, g):
     x, kernel = saved
-    (dx,) = jax.linear_transpose(
-        lambda x: FORMS[form](x, kernel, strides, padding, dilation, 1), x
-    )(g)
     dw = weight_gradient(x, g, kernel.shape[:3], strides, padding, dilation)
-    return dx, dw.astype(kernel.dtype)
+    return _input_gradient(x, kernel, g, strides, padding, dilation), dw.astype(kernel.dtype)
+
+
+def _input_gradient(x, kernel, g, strides, padding, dilation):
+    form = choose_form(x, kernel, strides, padding, dilation, 1, input_gradient=True)
+    if form == "winograd":
+        return _winograd_input_gradient(x, kernel, g, padding)
+    apply = partial(FORMS[form], strides=strides, padding=padding, dilation=dilation, groups=1)
+    (dx,) = jax.linear_transpose(lambda x: apply(x, kernel), x)(g)
+    return dx
 
 
 _conv3d_cpu.defvjp(_conv3d_cpu_forward, _conv3d_cpu_backward)
 
 
 def choose_form(
-    kernel_shape: tuple[int, ...], strides: Triple, padding: Triple, groups: int
+    x: Any,
+    kernel: Any,
+    strides: Triple,
+    padding: Triple,
+    dilation: Triple,
+    groups: int,
+    input_gradient: bool = False,
 ) -> str:
-    """Returns the name in `FORMS` of the operations to use for a kernel.
+    """Returns the name in `FORMS` of the operations to use for `x` and `kernel`, or for the
+    gradient of `x`.
 
-    `kernel_shape` is `[kt, kh, kw, c / groups, k]`. docs/performance.md has each rule's evidence.
+    Of those two only shapes and types count. docs/performance.md has each rule's evidence.
     """
-    size_t, size_h, size_w, _, features = kernel_shape
+    size_t, size_h, size_w, _, features = kernel.shape
+    cpu = groups == 1 and jax.default_backend() == "cpu"
     if (size_t, size_h, size_w) == (1, 1, 1) and padding == (0, 0, 0) and groups == 1:
         return "matmul"
+    if cpu and winograd.applies(x, kernel, strides, padding, dilation, input_gradient):
+        return "winograd"
     if size_t == 1 and padding[0] == 0:
         return "frames"
     if (size_h, size_w) == (1, 1) and padding[1:] == (0, 0) and groups == 1:
         return "columns"
-    if groups == 1 and jax.default_backend() == "cpu":
+    if cpu:
         narrow = size_t * features <= NARROW and strides[0] == 1
         return "outputs" if narrow else "taps"
     return "direct"
@@ -164,6 +182,35 @@ def _outputs(x, kernel, strides, padding, dilation, groups):
     return total
 
 
+def _winograd(x, kernel, strides, padding, dilation, groups):
+    """Fewer products along the first axis of three taps; each is a convolution of one tap there."""
+    axis = winograd.tap_axis(kernel.shape)
+    pad, rest = padding[axis - 1], winograd.without(padding, axis, 0)
+    length = x.shape[axis] + 2 * pad - winograd.TAPS + 1
+    tile = winograd.best_tile(length)
+    inputs = winograd.transform_inputs(x, axis, tile, pad)
+    taps = winograd.transform_taps(kernel, axis, tile)
+    products = [conv3d(v, u, padding=rest) for v, u in zip(inputs, taps, strict=True)]
+    return winograd.join_outputs(products, axis, tile, length)
+
+
+def _winograd_input_gradient(x, kernel, g, padding):
+    """The same of `g`, with the taps in reverse, and the products those of a gradient."""
+    axis = winograd.tap_axis(kernel.shape)
+    pad, rest = padding[axis - 1], winograd.without(padding, axis, 0)
+    tile = winograd.best_tile(x.shape[axis])
+    inputs = winograd.transform_inputs(g, axis, tile, winograd.TAPS - 1 - pad)
+    taps = winograd.transform_taps(jnp.flip(kernel, axis - 1), axis, tile)
+    shape = jax.ShapeDtypeStruct(
+        winograd.without(x.shape, axis + 1, inputs[0].shape[axis]), x.dtype
+    )
+    plain = (1, 1, 1)
+    products = [
+        _input_gradient(shape, u, v, plain, rest, plain) for v, u in zip(inputs, taps, strict=True)
+    ]
+    return winograd.join_outputs(products, axis, tile, x.shape[axis])
+
+
 FORMS: dict[str, Callable] = {
     "direct": _direct,
     "matmul": _matmul,
@@ -171,6 +218,7 @@ FORMS: dict[str, Callable] = {
     "columns": _columns,
     "taps": _taps,
     "outputs": _outputs,
+    "winograd": _winograd,
 }
 
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxaction.models import winograd
+
 PART_BYTES = 4 * 2**20  # of patches; the second-level caches of today's cores hold 1 to 2 MiB
 
 Triple = tuple[int, int, int]
@@ -29,6 +31,9 @@ def weight_gradient(
 
     `x` is its input, `g` the gradient of its output.
     """
+    kernel = jax.ShapeDtypeStruct((*size, x.shape[-1], g.shape[-1]), g.dtype)
+    if winograd.applies(x, kernel, strides, padding, dilation):
+        return _winograd(x, g, size, padding)
     seen = size[1] * size[2] * x.shape[-1]
     if size[0] > 1 and strides[0] > 1 and dilation[0] == 1 and g.shape[-1] < seen:
         return _phases(x, g, size, strides, padding, dilation)
@@ -42,7 +47,7 @@ def weight_gradient(
         patches = _patches(xs, gs.shape, size, strides, padding, dilation)
         return _product(patches.reshape(-1, width), gs.reshape(-1, k))
 
-    total = _sum_of_parts(product, (x, span, strides[0]), (g, 1), width, k)
+    total = _sum_of_parts(product, (x, span, strides[0]), (g, 1, 1), width, k)
     return total.reshape(*size[::-1], x.shape[-1], k).transpose(2, 1, 0, 3, 4)
 
 
@@ -71,19 +76,50 @@ def _time_beside_outputs(x, g, size, strides, padding, dilation):
         patches = _patches(xs, gs.shape, (1, *size[1:]), strides, padding, dilation)
         return _product(patches.reshape(-1, width), gs.reshape(-1, k))
 
-    total = _sum_of_parts(product, (x, 1, 1), (g, reach + 1), width, k)
+    total = _sum_of_parts(product, (x, 1, 1), (g, reach + 1, 1), width, k)
     return total.reshape(*size[:0:-1], x.shape[-1], size[0], -1).transpose(3, 1, 0, 2, 4)
+
+
+def _winograd(x, g, size, padding):
+    """In the products of `winograd`, each of one tap along the axis that it takes."""
+    axis = winograd.tap_axis(size)
+    tile = winograd.best_tile(g.shape[axis])
+    products = tile + winograd.TAPS - 1
+    rest, edge = winograd.without(size, axis, 1), winograd.without(padding, axis, 0)
+    k, width = g.shape[-1], math.prod(rest) * x.shape[-1]
+
+    def product(xs, gs):
+        inputs = winograd.transform_inputs(xs, axis, tile, 0 if axis == 1 else padding[1])
+        gradients = winograd.transform_gradient(gs, axis, tile)
+        pairs = zip(inputs, gradients, strict=True)
+        taps = [(_patches(v, q.shape, rest, (1, 1, 1), edge, (1, 1, 1)), q) for v, q in pairs]
+        return [_row_product(v.reshape(-1, width), q.reshape(-1, k)) for v, q in taps]
+
+    if axis == 1:
+        missing = winograd.tile_count(g.shape[1], tile) * tile - g.shape[1]
+        x = lax.pad(
+            x,
+            jnp.zeros((), x.dtype),
+            [(0, 0, 0), (padding[0], padding[0] + missing, 0), *[(0, 0, 0)] * 3],
+        )
+        g = lax.pad(g, jnp.zeros((), x.dtype), [(0, 0, 0), (0, missing, 0), *[(0, 0, 0)] * 3])
+        spans = (x, products, tile), (g, tile, tile)
+    else:
+        spans = (x, 1, 1), (g, 1, 1)
+    taps = winograd.join_taps(_sum_of_parts(product, *spans, width, k), tile)
+    taps = [tap.reshape(*rest[::-1], x.shape[-1], k) for tap in taps]
+    return jnp.concatenate([tap.transpose(2, 1, 0, 3, 4) for tap in taps], axis - 1)
 
 
 def _sum_of_parts(product, xs, gs, width, k):
     """The sum of `product(part of x, part of g)` over parts of the clips and their frames.
 
-    `xs` and `gs` are arrays, with how many of its frames one step in time needs, and for `x` how
-    many frames lie between two steps. A product is `[width, k]`.
+    `xs` and `gs` are arrays, with how many of its frames one step in time needs, and how many
+    frames lie between two steps. A product is `[width, k]`.
     """
-    (x, x_span, x_stride), (g, g_span) = xs, gs
-    n, t = g.shape[0], g.shape[1] - g_span + 1
-    frame_bytes = g.shape[2] * g.shape[3] * (width + k) * 4
+    (x, x_span, x_stride), (g, g_span, g_stride) = xs, gs
+    n, t = g.shape[0], (g.shape[1] - g_span) // g_stride + 1
+    frame_bytes = g_stride * g.shape[2] * g.shape[3] * (width + k) * 4
     clips, frames = _part_size((n, t), frame_bytes, PART_BYTES + 8 * width * k)
     x, g = (a.reshape(clips, n // clips, *a.shape[1:]) for a in (x, g))
 
@@ -91,13 +127,13 @@ def _sum_of_parts(product, xs, gs, width, k):
         clip, frame = i // (t // frames), i % (t // frames) * frames
         return product(
             _cut(x, clip, frame * x_stride, (frames - 1) * x_stride + x_span),
-            _cut(g, clip, frame, frames - 1 + g_span),
+            _cut(g, clip, frame * g_stride, (frames - 1) * g_stride + g_span),
         )
 
     steps = n // clips * (t // frames)
     if steps == 1:
         return part(0)
-    return lax.fori_loop(1, steps, lambda i, total: total + part(i), part(0))
+    return lax.fori_loop(1, steps, lambda i, total: jax.tree.map(jnp.add, total, part(i)), part(0))
 
 
 def _pad_time(x, frames):
@@ -141,9 +177,12 @@ def _patches(x, out_shape, size, strides, padding, dilation):
 
 def _product(patches: Float[Array, "m p"], g: Float[Array, "m k"]) -> Float[Array, "p k"]:
     """Their product over the rows; the narrower one goes left, since it is transposed for that."""
-    dtype = jnp.promote_types(g.dtype, jnp.float32)
-    rows = (((0,), (0,)), ((), ()))
     if patches.shape[1] <= g.shape[1]:
-        return lax.dot_general(patches, g, rows, preferred_element_type=dtype)
-    product = lax.dot_general(g, patches, rows, preferred_element_type=dtype)
-    return lax.optimization_barrier(product).T  # without it XLA swaps the two back
+        return _row_product(patches, g)
+    return lax.optimization_barrier(_row_product(g, patches)).T  # else XLA swaps the two back
+
+
+def _row_product(left: Float[Array, "m a"], right: Float[Array, "m b"]) -> Float[Array, "a b"]:
+    dtype = jnp.promote_types(left.dtype, jnp.float32)
+    rows = (((0,), (0,)), ((), ()))
+    return lax.dot_general(left, right, rows, preferred_element_type=dtype)
