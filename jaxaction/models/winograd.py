@@ -71,7 +71,7 @@ def tap_axis(kernel_shape: tuple[int, ...]) -> int:
 
 
 def without(sizes: tuple[int, ...], axis: int, instead: int) -> tuple[int, ...]:
-    """Returns `sizes` of time, height and so on with another one for `axis`, which counts from 1."""
+    """Returns `sizes` of time, height and so on, counted from 1, with another one for `axis`."""
     return (*sizes[: axis - 1], instead, *sizes[axis:])
 
 

@@ -25,6 +25,9 @@ def random_case(seed, form):
     size[1:] = (1, 1) if form in ("matmul", "columns") else size[1:]
     strides, dilation = rng.integers(1, 4, 3), rng.integers(1, 3, 3)
     padding = np.where(size > 1, rng.integers(0, 3, 3), 0)
+    if form == "winograd":
+        size = np.array([(3, 1, 1), (1, 3, 3), (3, 3, 3), (3, 1, 2)][seed % 4])
+        strides, dilation, padding = np.ones(3, int), np.ones(3, int), rng.integers(0, size)
     shape = (2, *rng.integers(5, 9, 3), 3)
     x = rng.standard_normal(shape).astype(np.float32)
     kernel = rng.standard_normal((*size, 3, 4)).astype(np.float32)
@@ -69,7 +72,50 @@ def test_depthwise_convolution_is_the_grouped_one():
     ],
 )
 def test_form_follows_the_kernels_shape_on_a_cpu(kernel, stride_t, padding, groups, form):
-    assert conv3d.choose_form(kernel, (stride_t, 2, 2), padding, groups) == form
+    x = jax.ShapeDtypeStruct((2, 8, 56, 56, kernel[3] * groups), "float32")
+    kernel = jax.ShapeDtypeStruct(kernel, "float32")
+    strides, dilation = (stride_t, 2, 2), (1, 1, 1)
+    assert conv3d.choose_form(x, kernel, strides, padding, dilation, groups) == form
+
+
+def form_of(shape, kernel, padding, dtype="float32", stride=1, **which):
+    arrays = (jax.ShapeDtypeStruct(s, dtype) for s in (shape, kernel))
+    return conv3d.choose_form(*arrays, (1, stride, stride), padding, (1, 1, 1), 1, **which)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "padding", "form"),
+    [
+        ((2, 4, 56, 56, 64), (1, 3, 3, 64, 64), (0, 1, 1), "winograd"),
+        ((2, 4, 14, 14, 1024), (3, 1, 1, 1024, 256), (1, 0, 0), "winograd"),
+        ((2, 32, 28, 28, 64), (3, 1, 1, 64, 16), (1, 0, 0), "columns"),  # narrow
+        ((2, 32, 56, 56, 8), (1, 3, 3, 8, 8), (0, 1, 1), "frames"),
+        ((1, 1, 7, 7, 512), (1, 3, 3, 512, 512), (0, 1, 1), "frames"),  # few positions
+        (
+            (2, 4, 14, 14, 1024),
+            (3, 1, 1, 1024, 256),
+            (3, 0, 0),
+            "columns",
+        ),  # more padding than taps
+    ],
+)
+def test_fewer_products_are_taken_where_that_pays_on_a_cpu(shape, kernel, padding, form):
+    assert form_of(shape, kernel, padding) == form
+
+
+def test_plain_products_are_taken_below_float32_and_under_strides():
+    layer = ((2, 4, 56, 56, 64), (1, 3, 3, 64, 64), (0, 1, 1))
+    assert form_of(*layer) == "winograd"
+    assert form_of(*layer, dtype="bfloat16") == "frames"
+    assert form_of(*layer, stride=2) == "frames"
+
+
+def test_input_gradient_turns_no_large_kernels_around_for_few_positions():
+    layer = ((2, 4, 7, 7, 512), (1, 3, 3, 512, 512), (0, 1, 1))
+    assert form_of(*layer) == "winograd"
+    assert form_of(*layer, input_gradient=True) == "frames"
+    pointwise = ((2, 4, 7, 7, 512), (3, 1, 1, 512, 512), (1, 0, 0))
+    assert form_of(*pointwise, input_gradient=True) == "winograd"
 
 
 def test_product_is_computed_in_bfloat16_and_parameters_stay_float32():

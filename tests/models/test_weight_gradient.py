@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -12,7 +14,8 @@ import numpy as np
 import pytest
 
 from jaxaction.models import weight_gradient as module
-from jaxaction.models.conv3d import Conv3d, conv3d
+from jaxaction.models import winograd
+from jaxaction.models.conv3d import Conv3d, choose_form, conv3d
 from tests.models.test_conv3d import plain
 
 
@@ -29,10 +32,34 @@ def random_case(seed):
     return x, kernel, *(tuple(map(int, v)) for v in (strides, padding, dilation))
 
 
+def winograd_case(seed):
+    """A kernel of three taps without steps, along time or height or both, and any padding."""
+    rng = np.random.default_rng(seed)
+    size = [(3, 1, 1), (1, 3, 3), (3, 3, 3), (3, 1, 3), (1, 3, 1)][seed % 5]
+    padding = tuple(int(rng.integers(0, s)) for s in size)
+    shape = (rng.choice([1, 2, 3]), *rng.integers(4, 11, 3), rng.choice([3, 8, 40]))
+    x = rng.standard_normal(shape).astype(np.float32)
+    kernel = rng.standard_normal((*size, shape[-1], rng.choice([3, 8, 40]))).astype(np.float32)
+    return x, kernel / np.sqrt(np.prod(kernel.shape[:4])), (1, 1, 1), padding, (1, 1, 1)
+
+
+@contextmanager
+def winograd_always():
+    """Makes every convolution that can take the fewer products take them."""
+    limits = ("MIN_CHANNELS", "MIN_POSITIONS", "MIN_POSITIONS_TURNED")
+    with mock.patch.multiple(winograd, **dict.fromkeys(limits, 0)):
+        yield
+
+
 def gradients(function, x, kernel, *shape):
-    y, pull = jax.vjp(lambda x, kernel: function(x, kernel, *shape), x, kernel)
-    cotangent = np.random.default_rng(9).standard_normal(y.shape).astype(np.float32)
-    return y, *pull(cotangent)
+    @jax.jit
+    def all_three(x, kernel, cotangent):
+        y, pull = jax.vjp(lambda x, kernel: function(x, kernel, *shape), x, kernel)
+        return y, *pull(cotangent.astype(y.dtype))
+
+    out = jax.eval_shape(lambda x, kernel: function(x, kernel, *shape), x, kernel)
+    cotangent = np.random.default_rng(9).standard_normal(out.shape).astype(np.float32)
+    return all_three(x, kernel, cotangent)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -43,6 +70,18 @@ def test_gradients_are_those_of_the_plain_convolution(seed, part_bytes, monkeypa
     ours, theirs = gradients(conv3d, x, kernel, *shape), gradients(plain, x, kernel, *shape)
     for found, expected in zip(ours, theirs, strict=True):
         # Sums of up to 2,000 products of unit normals; a rounding to float32 is 6e-8.
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_fewer_products_give_the_same_outputs_and_gradients(seed, monkeypatch):
+    monkeypatch.setattr(module, "PART_BYTES", module.PART_BYTES if seed % 2 else 1)
+    x, kernel, *shape = winograd_case(seed)
+    with winograd_always():
+        assert choose_form(x, kernel, *shape, 1) == "winograd"
+        ours = gradients(conv3d, x, kernel, *shape)
+    # As above; the transforms' weights, up to 3.4, make it about twice a plain rounding.
+    for found, expected in zip(ours, gradients(plain, x, kernel, *shape), strict=True):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
@@ -76,17 +115,17 @@ def test_gradient_in_bfloat16_is_summed_in_float32():
         )
 
 
-def test_gradients_hold_under_remat():
+@pytest.mark.parametrize("strides", [(1, 2, 2), (1, 1, 1)])
+def test_gradients_hold_under_remat(strides):
     x = np.random.default_rng(0).standard_normal((2, 4, 8, 8, 3)).astype(np.float32)
-    conv, again = (
-        layer(4, (3, 3, 3), (1, 2, 2), (1, 1, 1)) for layer in (Conv3d, nn.remat(Conv3d))
-    )
+    conv, again = (layer(4, (3, 3, 3), strides, (1, 1, 1)) for layer in (Conv3d, nn.remat(Conv3d)))
     variables = conv.init(jax.random.key(0), x)
 
     def slope(layer):
         return jax.grad(lambda v: jnp.sin(layer.apply(v, x)).sum())(variables)["params"]["kernel"]
 
-    np.testing.assert_allclose(slope(again), slope(conv), rtol=1e-6)
+    with winograd_always():
+        np.testing.assert_allclose(slope(again), slope(conv), rtol=1e-6)
 
 
 def sharded_gradients():
@@ -106,7 +145,8 @@ def sharded_gradients():
         logits, _ = model.apply(state, x, True, mutable=["batch_stats"])
         return (logits**2).sum()
 
-    grads = jax.jit(jax.grad(loss))(variables["params"], x)
+    with winograd_always():
+        grads = jax.jit(jax.grad(loss))(variables["params"], x)
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(grads)])
 
 
