@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 import jaxaction
+from benchmarks import layers
 from benchmarks.families import CLASSES, FAMILIES
 from jaxaction import host_memory, steps, train_state, xla_options
 from jaxaction.interop import mmaction
@@ -60,6 +61,17 @@ def network(family: str, batch: int, size: int, dtype: str) -> tuple[Any, Any, t
     model = jaxaction.build(config)
     shape = (batch, FAMILIES[family].frames, size, size, 3)
     return model, random_variables(model, shape), shape
+
+
+def yardstick(family: str, mode: str, batch: int, size: int, dtype: str) -> dict[str, float]:
+    """The FLOPs that a step of the model takes, however it computes them, and the machine's rate.
+
+    Convolutions alone, two a product; a training step counts as three inferences.
+    """
+    counts = layers.collect([family], batch, size).items()
+    flops = sum(layers.flops(layer) * count for layer, count in counts)
+    rate = layers.matrix_product_rate(dtype, 0.1)
+    return {"flops": flops * (3 if mode == "training" else 1), "flops_per_second": rate}
 
 
 def random_variables(model, shape):

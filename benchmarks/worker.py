@@ -3,7 +3,8 @@
     python -m benchmarks.worker SIDE FAMILY MODE BATCH SIZE DTYPE
 
 Every line on stdin is a number of steps to take; every line on stdout is JSON: first the versions,
-when the first step is done, or {"missing": why}; then the seconds of each step and the peak memory.
+when the first step is done, or {"missing": why}; then what the side knows to measure steps by; then
+the seconds of each step and the peak memory.
 """
 
 import json
@@ -35,7 +36,8 @@ def main(argv: list[str]) -> None:
     say({"versions": versions})
     for _ in range(WARM_UP):
         step()
-    say({})
+    ours = side == "jaxaction"
+    say(network.yardstick(family, mode, int(batch), int(size), dtype) if ours else {})
     for line in sys.stdin:
         seconds = [timed(step) for _ in range(int(line))]
         say({"seconds": seconds, "peak_bytes": network.peak_bytes() or peak_resident_bytes()})

@@ -23,6 +23,7 @@ def run(module, *arguments):
 
 def row(side, seconds):
     about = {"family": "tsn", "mode": "inference", "batch": 2, "size": 224, "dtype": "float32"}
+    about |= {"flops": 30e9, "flops_per_second": 100e9}
     found = {"side": side, "versions": {}, "seconds": seconds}
     return about | found | {"first_step_s": 3.0, "peak_bytes": 2**30}
 
@@ -30,8 +31,8 @@ def row(side, seconds):
 def test_table_gives_medians_and_the_ratio_to_each_side():
     rows = [row("jaxaction", [0.9, 1.0, 5.0]), row("mmaction2", [2.0, 2.0, 2.1])]
     text = models.table(rows)
-    assert "| tsn inference | 2 | jaxaction | 2.00 |  | 3.0 | 1.00 |" in text
-    assert "| tsn inference | 2 | mmaction2 | 1.00 | 2.00 | 3.0 | 1.00 |" in text
+    assert "| tsn inference | 2 | jaxaction | 2.00 |  | 30% | 3.0 | 1.00 |" in text
+    assert "| tsn inference | 2 | mmaction2 | 1.00 | 2.00 | 15% | 3.0 | 1.00 |" in text
     assert text.endswith("geometric mean, inference against mmaction2: 2.00")
 
 
@@ -46,6 +47,7 @@ def test_models_are_timed_and_absent_peers_named(tmp_path):
     assert [r["side"] for r in written["rows"]] == ["jaxaction"]
     assert len(written["rows"][0]["seconds"]) == 2
     assert written["rows"][0]["versions"].keys() == {"jax", "jaxaction"}
+    assert written["rows"][0]["flops"] == pytest.approx(8 * 4.1e9 * 2 * (32 / 224) ** 2, rel=0.02)
     assert written["machine"]["cores"] >= 1
 
 

@@ -39,7 +39,7 @@ def weight_gradient(
         return _phases(x, g, size, strides, padding, dilation)
     if strides[0] == 1 and g.shape[-1] < seen:
         return _time_beside_outputs(x, g, size, strides, padding, dilation)
-    x = _pad_time(x, padding[0])
+    x = _pad_time(x, padding[0], padding[0])
     k, width = g.shape[-1], math.prod(size) * x.shape[-1]
     span = (size[0] - 1) * dilation[0] + 1
 
@@ -53,7 +53,7 @@ def weight_gradient(
 
 def _phases(x, g, size, strides, padding, dilation):
     """For each of the frames that a stride in time steps over, a gradient without that stride."""
-    x, stride = _pad_time(x, padding[0]), strides[0]
+    x, stride = _pad_time(x, padding[0], padding[0]), strides[0]
     parts = {}
     for phase in range(min(stride, size[0])):
         taps = range(phase, size[0], stride)
@@ -66,7 +66,7 @@ def _phases(x, g, size, strides, padding, dilation):
 def _time_beside_outputs(x, g, size, strides, padding, dilation):
     """The kernel's frames laid beside each other in `g`, where it has fewer channels than `x`."""
     reach = (size[0] - 1) * dilation[0]
-    g = _pad_time(g, reach - padding[0])
+    g = _pad_time(g, reach - padding[0], reach - padding[0])
     k, width = size[0] * g.shape[-1], size[1] * size[2] * x.shape[-1]
     starts = [reach - tap * dilation[0] for tap in range(size[0])]
 
@@ -84,31 +84,26 @@ def _winograd(x, g, size, padding):
     """In the products of `winograd`, each of one tap along the axis that it takes."""
     axis = winograd.tap_axis(size)
     tile = winograd.best_tile(g.shape[axis])
-    products = tile + winograd.TAPS - 1
+    span = tile + winograd.TAPS - 1
     rest, edge = winograd.without(size, axis, 1), winograd.without(padding, axis, 0)
     k, width = g.shape[-1], math.prod(rest) * x.shape[-1]
-
-    def product(xs, gs):
-        inputs = winograd.transform_inputs(xs, axis, tile, 0 if axis == 1 else padding[1])
-        gradients = winograd.transform_gradient(gs, axis, tile)
-        pairs = zip(inputs, gradients, strict=True)
-        taps = [(_patches(v, q.shape, rest, (1, 1, 1), edge, (1, 1, 1)), q) for v, q in pairs]
-        return [_row_product(v.reshape(-1, width), q.reshape(-1, k)) for v, q in taps]
-
-    if axis == 1:
+    xs, gs, outside = (x, 1, 1), (g, 1, 1), padding[axis - 1]
+    if axis == 1:  # a part has whole tiles, and what they see
         missing = winograd.tile_count(g.shape[1], tile) * tile - g.shape[1]
-        x = lax.pad(
-            x,
-            jnp.zeros((), x.dtype),
-            [(0, 0, 0), (padding[0], padding[0] + missing, 0), *[(0, 0, 0)] * 3],
-        )
-        g = lax.pad(g, jnp.zeros((), x.dtype), [(0, 0, 0), (0, missing, 0), *[(0, 0, 0)] * 3])
-        spans = (x, products, tile), (g, tile, tile)
-    else:
-        spans = (x, 1, 1), (g, 1, 1)
-    taps = winograd.join_taps(_sum_of_parts(product, *spans, width, k), tile)
-    taps = [tap.reshape(*rest[::-1], x.shape[-1], k) for tap in taps]
-    return jnp.concatenate([tap.transpose(2, 1, 0, 3, 4) for tap in taps], axis - 1)
+        xs = _pad_time(x, outside, outside + missing), span, tile
+        gs = _pad_time(g, 0, missing), tile, tile
+        outside = 0
+
+    def products(xs, gs):
+        inputs = winograd.transform_inputs(xs, axis, tile, outside)
+        gs = winograd.transform_gradient(gs, axis, tile)
+        patches = [_patches(v, gs.shape[1:], rest, (1, 1, 1), edge, (1, 1, 1)) for v in inputs]
+        patches = jnp.stack(patches).reshape(span, -1, width)
+        return jax.vmap(_row_product)(patches, gs.reshape(span, -1, k))
+
+    taps = winograd.join_taps(_sum_of_parts(products, xs, gs, width, k), tile)
+    taps = taps.reshape(winograd.TAPS, *rest[::-1], x.shape[-1], k).transpose(0, 3, 2, 1, 4, 5)
+    return jnp.concatenate(list(taps), axis - 1)
 
 
 def _sum_of_parts(product, xs, gs, width, k):
@@ -133,12 +128,12 @@ def _sum_of_parts(product, xs, gs, width, k):
     steps = n // clips * (t // frames)
     if steps == 1:
         return part(0)
-    return lax.fori_loop(1, steps, lambda i, total: jax.tree.map(jnp.add, total, part(i)), part(0))
+    return lax.fori_loop(1, steps, lambda i, total: total + part(i), part(0))
 
 
-def _pad_time(x, frames):
-    """`frames` frames of zeros before and after, or as many taken away where it is negative."""
-    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (frames, frames, 0), *[(0, 0, 0)] * 3])
+def _pad_time(x, before, after):
+    """That many frames of zeros added on either side, or taken away where it is negative."""
+    return lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (before, after, 0), *[(0, 0, 0)] * 3])
 
 
 def _part_size(lengths: tuple[int, int], frame_bytes: int, part_bytes: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ taps; a plain convolution takes `3 * tile`. The same counts hold for both gradie
 """
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -101,8 +102,8 @@ def tile_count(length: int, tile: int) -> int:
     return -(-length // tile)
 
 
-def transform_inputs(x: Array, axis: int, tile: int, padding: int) -> list[Array]:
-    """Returns what the products take of `x`, each with one element a tile along `axis`.
+def transform_inputs(x: Array, axis: int, tile: int, padding: int) -> Array:
+    """Returns what each of the products takes of `x`, stacked: one element a tile along `axis`.
 
     `padding` is the convolution's, on both sides.
     """
@@ -110,37 +111,40 @@ def transform_inputs(x: Array, axis: int, tile: int, padding: int) -> list[Array
     tiles = tile_count(length, tile)
     x = _pad(x, axis, padding, tiles * tile + TAPS - 1 - padding - x.shape[axis])
     parts = [_every(x, axis, start, tile, tiles) for start in range(tile + TAPS - 1)]
-    return [_weigh(row, parts) for row in transforms(tile).inputs]
+    return _combine(transforms(tile).inputs, parts)
 
 
-def transform_taps(kernel: Array, axis: int, tile: int) -> list[Array]:
-    """Returns the products' kernels, of one tap along the inputs' `axis`."""
-    taps = jnp.split(kernel, TAPS, axis - 1)
-    return [_weigh(row, taps) for row in transforms(tile).taps]
+def transform_taps(kernel: Array, axis: int, tile: int) -> Array:
+    """Returns the products' kernels, stacked: of one tap along the inputs' `axis`."""
+    return _combine(transforms(tile).taps, jnp.split(kernel, TAPS, axis - 1))
 
 
-def join_outputs(products: list[Array], axis: int, tile: int, length: int) -> Array:
+def join_outputs(products: Sequence[Array], axis: int, tile: int, length: int) -> Array:
     """Returns the `length` outputs along `axis` that the products make."""
-    parts = [_weigh(row, products) for row in transforms(tile).outputs]
-    y = jnp.stack(parts, axis + 1)
+    y = _combine(transforms(tile).outputs, products, axis + 1)
     y = y.reshape(*y.shape[:axis], -1, *y.shape[axis + 2 :])
     return lax.slice_in_dim(y, 0, length, axis=axis)
 
 
-def transform_gradient(g: Array, axis: int, tile: int) -> list[Array]:
+def transform_gradient(g: Array, axis: int, tile: int) -> Array:
     """Returns the gradients of the products, from that of the outputs: `join_outputs` backwards."""
     tiles = tile_count(g.shape[axis], tile)
     g = _pad(g, axis, 0, tiles * tile - g.shape[axis])
     parts = [_every(g, axis, start, tile, tiles) for start in range(tile)]
-    return [_weigh(column, parts) for column in transforms(tile).outputs.T]
+    return _combine(transforms(tile).outputs.T, parts)
 
 
-def join_taps(gradients: list[Array], tile: int) -> list[Array]:
-    """Returns the taps' gradients, from those of the products' kernels."""
-    return [_weigh(column, gradients) for column in transforms(tile).taps.T]
+def join_taps(gradients: Array, tile: int) -> Array:
+    """Returns the taps' gradients, stacked, from those of the products' kernels."""
+    return _combine(transforms(tile).taps.T, gradients)
 
 
-def _weigh(weights: Float[np.ndarray, " p"], parts: list[Array]) -> Array:
+def _combine(weights: Float[np.ndarray, "a b"], parts: Sequence[Array], axis: int = 0) -> Array:
+    """The parts' sums with each row of weights, stacked."""
+    return jnp.stack([_weigh(row, parts) for row in weights], axis)
+
+
+def _weigh(weights: Float[np.ndarray, " b"], parts: Sequence[Array]) -> Array:
     terms = [
         part if weight == 1 else float(weight) * part
         for weight, part in zip(weights, parts, strict=True)

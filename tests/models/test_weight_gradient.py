@@ -134,7 +134,7 @@ def sharded_gradients():
 
     from jaxaction.models.recognizers import I3D
 
-    model = I3D(5, depth=18, stage_blocks=(1, 1), width=8, dropout=0.0, norm_eps=0.1)
+    model = I3D(5, depth=18, stage_blocks=(1,), width=8, dropout=0.0, norm_eps=0.1)
     x = np.random.default_rng(0).standard_normal((4, 8, 32, 32, 3)).astype(np.float32)
     variables = model.init(jax.random.key(0), x, False)
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), (jax.sharding.AxisType.Auto,))
