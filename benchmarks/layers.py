@@ -31,7 +31,7 @@ from benchmarks.families import FAMILIES, listed
 from benchmarks.machine import describe
 from jaxaction import host_memory, xla_options
 from jaxaction.interop import mmaction
-from jaxaction.models import conv3d, layers, resnet
+from jaxaction.models import conv3d, layers, resnet, winograd
 from jaxaction.models.weight_gradient import weight_gradient
 
 PEAK_SIZE = {"cpu": 2048, "gpu": 8192}  # of the square matrices behind the rate to compare with
@@ -143,7 +143,7 @@ def option_sets() -> list[dict]:
 
 def cases(layer: Layer, x: Any, rng: np.random.Generator):
     """(direction, form, function, operands) of everything that is to be timed."""
-    forms = {"conv": conv_forms, "norm": norm_forms, "pool": pool_forms}[layer.kind](layer)
+    forms = {"conv": conv_forms, "norm": norm_forms, "pool": pool_forms}[layer.kind](layer, x.dtype)
     for form, function in forms.items():
         operands = (x,)
         if layer.kind == "conv":
@@ -156,16 +156,33 @@ def cases(layer: Layer, x: Any, rng: np.random.Generator):
         if layer.kind == "conv":
             yield "weight gradient", form, partial(kernel_gradient, function), (g, *operands)
     if layer.kind == "conv" and layer.groups == 1:
-        size = layer.kernel[:3]
-        yield (
-            "weight gradient",
-            "parts",
-            lambda g, x, k: weight_gradient(x, g, size, *layer.how),
-            (
-                g,
-                *operands,
-            ),
-        )
+        yield from own_gradients(layer, g, *operands)
+
+
+def own_gradients(layer: Layer, *operands: Any):
+    """The gradients that `conv3d` has on CPUs, and that of the weights without `winograd`."""
+
+    def of_input(g, x, kernel):
+        return input_gradient(lambda x: conv3d.conv3d(x, kernel, *layer.how), g, x)
+
+    def of_weights(g, x, kernel):
+        return weight_gradient(x, g, layer.kernel[:3], *layer.how)
+
+    def in_plain_parts(g, x, kernel):
+        with mock.patch.object(winograd, "applies", lambda *shape, **which: False):
+            return of_weights(g, x, kernel)
+
+    yield "input gradient", "own", of_input, operands
+    if takes_winograd(layer, operands[1].dtype):
+        yield "weight gradient", "own (winograd)", of_weights, operands
+        yield "weight gradient", "parts", in_plain_parts, operands
+    else:
+        yield "weight gradient", "own (parts)", of_weights, operands
+
+
+def takes_winograd(layer: Layer, dtype: Any) -> bool:
+    arrays = (jax.ShapeDtypeStruct(s, dtype) for s in (layer.shape, layer.kernel))
+    return layer.groups == 1 and winograd.applies(*arrays, *layer.how)
 
 
 def input_gradient(function, g, x, *rest):
@@ -176,15 +193,16 @@ def kernel_gradient(function, g, x, kernel):
     return jax.vjp(lambda kernel: function(x, kernel), kernel)[1](g)[0]
 
 
-def conv_forms(layer: Layer) -> dict[str, Callable]:
+def conv_forms(layer: Layer, dtype: Any) -> dict[str, Callable]:
     """The chosen form and its alternatives: on a GPU always the plain 3D convolution, on a CPU
     only where nothing else is there, since its gradients take minutes."""
-    chosen = conv3d.choose_form(
-        *(jax.ShapeDtypeStruct(s, jnp.float32) for s in (layer.shape, layer.kernel)),
-        *layer.how,
-        layer.groups,
+    arrays = (jax.ShapeDtypeStruct(s, dtype) for s in (layer.shape, layer.kernel))
+    chosen = conv3d.choose_form(*arrays, *layer.how, layer.groups)
+    plain = (
+        "columns" if layer.kernel[1:3] == (1, 1) else "frames" if layer.kernel[0] == 1 else "taps"
     )
-    names = {"taps": ("taps", "outputs"), "outputs": ("outputs", "taps")}.get(chosen, (chosen,))
+    others = {"taps": "outputs", "outputs": "taps", "winograd": plain}
+    names = (chosen, others[chosen]) if chosen in others else (chosen,)
     if jax.default_backend() != "cpu":
         names = dict.fromkeys((*names, "direct"))
 
@@ -194,7 +212,7 @@ def conv_forms(layer: Layer) -> dict[str, Callable]:
     return {name: form(name) for name in names}
 
 
-def norm_forms(layer: Layer) -> dict[str, Callable]:
+def norm_forms(layer: Layer, dtype: Any) -> dict[str, Callable]:
     """The norm in training with its own gradient, and with the one that JAX derives."""
     ones = jnp.ones(layer.shape[-1])
 
@@ -211,7 +229,7 @@ def norm_forms(layer: Layer) -> dict[str, Callable]:
     return {"own": own, "derived": derived}
 
 
-def pool_forms(layer: Layer) -> dict[str, Callable]:
+def pool_forms(layer: Layer, dtype: Any) -> dict[str, Callable]:
     def window(x):
         sizes, strides = (1, *layer.kernel, 1), (1, *layer.strides, 1)
         pads = [(0, 0), *((p, p) for p in layer.padding), (0, 0)]

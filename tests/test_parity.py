@@ -142,7 +142,7 @@ def test_training_in_float64_is_the_references(name):
         assert (errors < LOSS_NOISE).all(), errors
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [name for name in TRAINED if not name.startswith("extra_")])
 def test_first_step_in_float32_is_the_references(name):
     case = Case(name)
     model, variables = network(case, dropout=0.0)

@@ -32,6 +32,20 @@ def test_sums_stay_with_ynnpack_in_training_alone():
 
 
 @pytest.mark.parametrize("options", BOTH)
+def test_products_go_to_ynnpack_without_what_surrounds_them(options):
+    x, kernel = jnp.ones((4096, 64)), jnp.ones((64, 64))
+
+    def block(x, kernel):  # two products, and enough around them to be taken for one large fusion
+        x = jax.nn.relu(x @ kernel + 1) + x
+        return jax.nn.relu(x @ kernel + 1) + x
+
+    text = jax.jit(block).lower(x, kernel).compile(compiler_options=options()).as_text()
+    bodies = [body for body in text.split("\n\n") if " dot(" in body]
+    assert text.count("__ynn_fusion") == len(bodies) == 2
+    assert not any(" maximum(" in body or " add(" in body for body in bodies)
+
+
+@pytest.mark.parametrize("options", BOTH)
 def test_option_in_the_environment_is_the_users(options, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+eltwise")
     assert options() == {}

@@ -1,0 +1,135 @@
+"""Times what a user of `train.py` waits for: the first step, and the loop around the steps.
+
+    python -m benchmarks.loop [--config configs/slowfast.py] [--turns 6] [--steps 10]
+
+Starts `train.py` with an empty compilation cache and again with a full one, until its first step is
+done. Then trains the same config, and at each progress line takes as many steps of the same program
+on one batch, so that both meet the same noise. The data set is made before anything is timed.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+import jaxaction
+from benchmarks.machine import describe
+from jaxaction import flags, from_config, host_memory, loop, steps, train_state, xla_options
+
+ROOT = Path(__file__).parent.parent
+LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
+
+
+def main(argv: list[str]) -> None:
+    args = parse(argv)
+    host_memory.keep_freed_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(args, Path(folder))
+    for name, value in found.items():
+        print(f"{name}: {value:.3g}" if isinstance(value, float) else f"{name}: {value}")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    about = {"machine": describe(), "jax": jax.__version__, "arguments": argv}
+    args.out.write_text(json.dumps(about | found, indent=1) + "\n")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks.loop", description=__doc__.split("\n")[0])
+    parser.add_argument("--config", default="configs/slowfast.py")
+    parser.add_argument("--turns", type=int, default=6, help="of the loop and of the bare steps")
+    parser.add_argument("--steps", type=int, default=10, help="a turn")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/loop.json"))
+    return parser.parse_args(argv)
+
+
+def measure(args: argparse.Namespace, folder: Path) -> dict:
+    """Seconds to the first step, clips/s of the loop and of the bare steps, and their ratio."""
+    config, _, _ = flags.parse_train(["--config", args.config])
+    parts = loop.prepare(config)  # makes the data set where it is not there yet
+    cache = folder / "cache"
+    cold, warm = (first_step(args.config, cache, folder / name) for name in ("cold", "warm"))
+    config.train.log_every_steps = args.steps
+    config.train.epochs = args.turns * args.steps / parts.steps_per_epoch
+    looped, bare, waited = side_by_side(config, args.steps, folder / "loop")
+    return {
+        "config": args.config,
+        "first_step_s": {"cold cache": cold, "warm cache": warm},
+        "loop_clips_per_second": looped,
+        "bare_clips_per_second": bare,
+        "data_percent": waited,
+        "loop_over_bare": statistics.median(looped[1:]) / statistics.median(bare[1:]),
+    }
+
+
+def first_step(config: str, cache: Path, workdir: Path) -> float:
+    """Seconds from the command line until `train.py` says that a step is done."""
+    command = [sys.executable, "train.py", "--config", config, "--workdir", str(workdir)]
+    command.append("--config.train.log_every_steps=1")
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(cache)}
+    begin = time.monotonic()
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if LINE.match(line):
+                seconds = time.monotonic() - begin
+                process.kill()
+                return seconds
+    raise SystemExit(f"{' '.join(command)} ended before its first step")
+
+
+def side_by_side(
+    config: ConfigDict, count: int, workdir: Path
+) -> tuple[list[float], list[float], list[int]]:
+    """Clips/s of the loop and of the bare steps after each of its lines; its waits for data."""
+    step = bare_step(config)
+    looped, bare, waited = [], [], []
+
+    def log(text: str) -> None:
+        if found := LINE.match(text):
+            looped.append(float(found.group(2)))
+            waited.append(int(found.group(3)))
+            begin = time.perf_counter()
+            for _ in range(count):
+                step()
+            bare.append(config.train.batch_size * count / (time.perf_counter() - begin))
+
+    loop.train(config, str(workdir), log)
+    return looped, bare, waited
+
+
+def bare_step(config: ConfigDict):
+    """The config's training step on a batch that stays on the device; it waits for each."""
+    parts = loop.prepare(config)
+    shape = from_config.clip_shape(config)
+    variables = jaxaction.init(parts.model, shape, jax.random.key(0))
+    rng, batch_size = np.random.default_rng(0), config.train.batch_size
+    clips = rng.integers(0, 256, (batch_size, *shape[1:]), np.uint8)
+    labels = rng.integers(0, config.model.num_classes, batch_size).astype(np.int32)
+    batch = jax.device_put({"clip": clips, "label": labels})
+    state = train_state.create(variables, parts.optimizer)
+    step = steps.make_train_step(
+        parts.model, parts.optimizer, config.data.mean, config.data.std, config.train.seed
+    )
+    lowered = jax.jit(step, donate_argnums=0).lower(state, batch)
+    compiled = lowered.compile(compiler_options=xla_options.for_training())
+
+    def once() -> None:
+        nonlocal state
+        state, _ = compiled(state, batch)
+        jax.block_until_ready(state)
+
+    return once
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
