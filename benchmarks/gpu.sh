@@ -5,6 +5,7 @@
 #
 # First one training and one inference step of each family, float32 against the parity figures, then bfloat16; then
 # the convolutions that no library computes; then the timings beside the peers. What is found goes to OUT (a folder).
+# Batches are each recipe's clips a GPU, and four times that.
 # FAMILIES, SIDES, BATCHES, SIZE, ROUNDS and SECONDS_EACH narrow it; tiny values of them run it on a CPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,7 +26,12 @@ python -m benchmarks.models "${smoke[@]}" --dtype bfloat16 --out "$out/smoke_bfl
 echo "== convolutions that no library computes"
 python -m benchmarks.hlo --families "$families" --size "$size" | tee "$out/hlo.txt" || true
 echo "== timings in bfloat16"
-python -m benchmarks.models --families "$families" --sides "$sides" --size "$size" --batch "${BATCHES:-8,32}" \
-    --dtype bfloat16 --rounds "${ROUNDS:-3}" --steps 3 --out "$out/models.json" | tee "$out/models.md"
+declare -A recipe=([tsn]=32 [tsm]=16 [i3d]=8 [r2plus1d]=8 [slowonly]=16 [slowfast]=8) # clips a GPU
+for family in ${families//,/ }; do
+    clips=${recipe[$family]}
+    python -m benchmarks.models --families "$family" --sides "$sides" --size "$size" --dtype bfloat16 \
+        --batch "${BATCHES:-$clips,$((4 * clips))}" --rounds "${ROUNDS:-3}" --steps 3 --out "$out/models_$family.json" |
+        tee "$out/models_$family.md"
+done
 python -m benchmarks.layers --families slowfast --size "$size" --batch 8 --dtype bfloat16 \
     --seconds "${SECONDS_EACH:-0.02}" --out "$out/layers.json" | tee "$out/layers.md"

@@ -28,6 +28,9 @@ GRADIENT_NOISE = 20
 # gradients are 1e-12 from the reference's, its losses were 4e-14, 8e-11, 9e-9, 1e-6 and 2e-3 away,
 # and 9e-15, 6e-11, 1e-8, 1e-7 and 2e-4 with the sums of its gradients in another order.
 LOSS_NOISE = (1e-11, 1e-9, 1e-6, 1e-4, 1e-2)
+# Its fifth loss tells rounding alone: with the first four 5e-14, 3e-11, 3e-10 and 1e-6 away, it was
+# 2e-4, 2e-3 or 1.1e-2 away, by the order of the sums in its convolutions.
+CHAOTIC_AFTER = {"r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb": 4}
 
 
 def network(case, **changes):
@@ -135,11 +138,12 @@ def test_training_in_float64_is_the_references(name):
         norm = expected[f"{name}/grad_norms"]
         np.testing.assert_allclose(got, norm, rtol=1e-7, atol=1e-7 * norm.max())
         losses = [float(loss)]
-        while len(losses) < case.meta["train"]["steps"]:
+        told = CHAOTIC_AFTER.get(name, case.meta["train"]["steps"])
+        while len(losses) < told:
             variables, opt_state, loss, *_ = step(variables, opt_state, clips, case["labels"])
             losses.append(float(loss))
-        errors = np.abs(np.array(losses) / expected[f"{name}/losses"] - 1)
-        assert (errors < LOSS_NOISE).all(), errors
+        errors = np.abs(np.array(losses) / expected[f"{name}/losses"][:told] - 1)
+        assert (errors < LOSS_NOISE[:told]).all(), errors
 
 
 @pytest.mark.parametrize("name", [name for name in TRAINED if not name.startswith("extra_")])
