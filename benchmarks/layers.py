@@ -28,7 +28,7 @@ from jax import lax
 
 import jaxaction
 from benchmarks.families import FAMILIES, listed
-from benchmarks.machine import describe
+from benchmarks.machine import describe, settings
 from jaxaction import host_memory, xla_options
 from jaxaction.interop import mmaction
 from jaxaction.models import conv3d, layers, resnet, winograd
@@ -66,7 +66,7 @@ def main(argv: list[str]) -> None:
             rows.append(row | {"layer": layer._asdict(), "count": count})
             print(line(rows[-1], peak), flush=True)
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        about = {"machine": describe(), "jax": jax.__version__, "arguments": argv}
+        about = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
         about |= {"device": str(jax.devices()[0].device_kind), "flops_per_second": peak}
         args.out.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
 

@@ -26,8 +26,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import jaxaction
-from benchmarks.machine import describe
-from jaxaction import flags, from_config, host_memory, loop, steps, train_state, xla_options
+from benchmarks import ours
+from benchmarks.machine import describe, settings
+from jaxaction import flags, from_config, host_memory, loop, steps, train_state
 
 ROOT = Path(__file__).parent.parent
 LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
@@ -40,7 +41,7 @@ def main(argv: list[str]) -> None:
         found = measure(args, Path(folder))
     print(json.dumps(found, indent=1))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": describe(), "jax": jax.__version__, "arguments": argv}
+    about = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
     args.out.write_text(json.dumps(about | found, indent=1) + "\n")
 
 
@@ -137,15 +138,7 @@ def bare_step(config: ConfigDict):
     step = steps.make_train_step(
         parts.model, parts.optimizer, config.data.mean, config.data.std, config.train.seed
     )
-    lowered = jax.jit(step, donate_argnums=0).lower(state, batch)
-    compiled = lowered.compile(compiler_options=xla_options.for_training())
-
-    def once() -> None:
-        nonlocal state
-        state, _ = compiled(state, batch)
-        jax.block_until_ready(state)
-
-    return once
+    return ours.training(ours.compile_training(step, state, batch), state, batch)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""What the benchmarks ran on."""
+"""What the benchmarks ran on, and with what settings."""
 
+import argparse
 import os
 import platform
 from pathlib import Path
@@ -18,3 +19,8 @@ def describe() -> dict[str, str | int]:
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
     }
+
+
+def settings(args: argparse.Namespace) -> dict:
+    """The arguments of a benchmark, without those that are paths of one machine."""
+    return {k: v for k, v in vars(args).items() if k not in ("out", "peer_python")}

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from benchmarks.families import FAMILIES
-from benchmarks.machine import describe
+from benchmarks.machine import describe, settings
 
 SIDES = ("jaxaction", "mmaction2", "mmaction2-compile", "pytorchvideo", "pytorchvideo-compile")
 MODES = ("inference", "training")
@@ -129,7 +129,7 @@ def row(side: str, worker: Worker) -> dict:
 
 def write(args: argparse.Namespace, rows: list[dict]) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"machine": describe(), "arguments": sys.argv[1:], "rows": rows}
+    whole = {"machine": describe(), "arguments": settings(args), "rows": rows}
     args.out.write_text(json.dumps(whole, indent=1) + "\n")
 
 

@@ -33,7 +33,11 @@ def make_step(family: str, mode: str, batch: int, size: int, dtype: str) -> Call
         compiled = compile_inference(model, *operands)
         return lambda: jax.block_until_ready(compiled(*operands))
     state, batch = jax.device_put(training_operands(variables, shape))
-    compiled = compile_training(model, state, batch)
+    return training(compile_training(train_step(model), state, batch), state, batch)
+
+
+def training(compiled: jax.stages.Compiled, state: Any, batch: Any) -> Callable[[], None]:
+    """Returns a function that takes one more step from where it was, and waits for it."""
 
     def once():
         nonlocal state
@@ -50,7 +54,7 @@ def compile_step(family: str, mode: str, batch: int, size: int, dtype: str) -> j
         model, variables = jaxaction.fold_batch_norm(model, variables)
         clip = jax.ShapeDtypeStruct(shape, jnp.float32)
         return compile_inference(model, variables, clip)
-    return compile_training(model, *training_operands(variables, shape))
+    return compile_training(train_step(model), *training_operands(variables, shape))
 
 
 def network(family: str, batch: int, size: int, dtype: str) -> tuple[Any, Any, tuple[int, ...]]:
@@ -96,8 +100,11 @@ def optimizer() -> optax.GradientTransformation:
     return optax.chain(optax.add_decayed_weights(1e-4), optax.sgd(0.001, momentum=0.9))
 
 
-def compile_training(model, state, batch) -> jax.stages.Compiled:
-    step = steps.make_train_step(model, optimizer(), MEAN, STD, 0)
+def train_step(model) -> Callable:
+    return steps.make_train_step(model, optimizer(), MEAN, STD, 0)
+
+
+def compile_training(step, state, batch) -> jax.stages.Compiled:
     lowered = jax.jit(step, donate_argnums=0).lower(state, batch)
     return lowered.compile(compiler_options=xla_options.for_training())
 

@@ -51,22 +51,23 @@ def _conv3d_cpu_forward(x, kernel, form, strides, padding, dilation):
 
 def _conv3d_cpu_backward(form, strides, padding, dilation, saved, g):
     x, kernel = saved
+    how = (strides, padding, dilation)
+    dw = _kernel_gradient(x, kernel, g, form, *how)
+    return _input_gradient(x, kernel, g, *how), dw.astype(kernel.dtype)
+
+
+def _kernel_gradient(x, kernel, g, form, *how):
     exact = x.dtype == jnp.promote_types(x.dtype, jnp.float32)
     if form == "outputs" and exact:  # Eigen takes 40 % of the time for it: docs/performance.md
-        apply = partial(FORMS[form], strides=strides, padding=padding, dilation=dilation, groups=1)
-        (dw,) = jax.linear_transpose(lambda kernel: apply(x, kernel), kernel)(g)
-    else:
-        dw = weight_gradient(x, g, kernel.shape[:3], strides, padding, dilation)
-    return _input_gradient(x, kernel, g, strides, padding, dilation), dw.astype(kernel.dtype)
+        return jax.linear_transpose(lambda kernel: FORMS[form](x, kernel, *how, 1), kernel)(g)[0]
+    return weight_gradient(x, g, kernel.shape[:3], *how)
 
 
-def _input_gradient(x, kernel, g, strides, padding, dilation):
-    form = choose_form(x, kernel, strides, padding, dilation, 1, input_gradient=True)
+def _input_gradient(x, kernel, g, *how):
+    form = choose_form(x, kernel, *how, 1, input_gradient=True)
     if form == "winograd":
-        return _winograd_input_gradient(x, kernel, g, padding)
-    apply = partial(FORMS[form], strides=strides, padding=padding, dilation=dilation, groups=1)
-    (dx,) = jax.linear_transpose(lambda x: apply(x, kernel), x)(g)
-    return dx
+        return _winograd_input_gradient(x, kernel, g, how[1])
+    return jax.linear_transpose(lambda x: FORMS[form](x, kernel, *how, 1), x)(g)[0]
 
 
 _conv3d_cpu.defvjp(_conv3d_cpu_forward, _conv3d_cpu_backward)

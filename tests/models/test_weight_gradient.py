@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxaction.models import conv3d as conv3d_module
 from jaxaction.models import weight_gradient as module
 from jaxaction.models import winograd
 from jaxaction.models.conv3d import Conv3d, choose_form, conv3d
@@ -98,6 +99,20 @@ def test_every_way_is_taken_by_some_random_case(monkeypatch):
     for seed in range(30):
         gradients(conv3d, *random_case(seed))
     assert seen == {"_phases", "_time_beside_outputs", "_sum_of_parts"}
+
+
+@pytest.mark.parametrize(("dtype", "own"), [("float32", False), ("bfloat16", True)])
+def test_gradient_of_a_narrow_stem_is_left_to_xla_in_float32(dtype, own, monkeypatch):
+    seen = []
+
+    def watch(x, g, *shape):
+        seen.append(x.shape)
+        return module.weight_gradient(x, g, *shape)
+
+    monkeypatch.setattr(conv3d_module, "weight_gradient", watch)
+    x, kernel = jnp.ones((1, 4, 9, 9, 3), dtype), jnp.ones((3, 3, 3, 3, 8), dtype)
+    gradients(conv3d, x, kernel, (1, 2, 2), (1, 1, 1), (1, 1, 1))
+    assert bool(seen) == own
 
 
 def test_gradient_in_bfloat16_is_summed_in_float32():
