@@ -28,8 +28,8 @@ GRADIENT_NOISE = 20
 # gradients are 1e-12 from the reference's, its losses were 4e-14, 8e-11, 9e-9, 1e-6 and 2e-3 away,
 # and 9e-15, 6e-11, 1e-8, 1e-7 and 2e-4 with the sums of its gradients in another order.
 LOSS_NOISE = (1e-11, 1e-9, 1e-6, 1e-4, 1e-2)
-# R(2+1)D's fifth loss tells rounding alone: with the first four 5e-14, 3e-11, 3e-10 and 1e-6 away, it was
-# 2e-4, 2e-3 or 1.1e-2 away, by the order of the sums in its convolutions.
+# R(2+1)D's fifth loss tells rounding alone: with the first four 5e-14, 3e-11, 3e-10 and 1e-6 away,
+# it was 2e-4, 2e-3 or 1.1e-2 away, by the order of the sums in its convolutions.
 CHAOTIC_AFTER = {"r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb": 4}
 
 
@@ -146,7 +146,7 @@ def test_training_in_float64_is_the_references(name):
         assert (errors < LOSS_NOISE[:told]).all(), errors
 
 
-# The extra one is TSM again with a pool; its step is held in float64 alone, to keep the suite short.
+# The extra one is TSM again with a pool: held in float64 alone, to keep the suite short.
 @pytest.mark.parametrize("name", [name for name in TRAINED if not name.startswith("extra_")])
 def test_first_step_in_float32_is_the_references(name):
     case = Case(name)
