@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 import jaxaction
 from benchmarks import ours
 from benchmarks.machine import describe, settings
-from jaxaction import flags, from_config, host_memory, loop, steps, train_state
+from jaxaction import flags, from_config, loop, steps, train_state
 
 ROOT = Path(__file__).parent.parent
 LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
@@ -36,7 +36,6 @@ LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
 
 def main(argv: list[str]) -> None:
     args = parse(argv)
-    host_memory.keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(args, Path(folder))
     print(json.dumps(found, indent=1))
@@ -142,4 +141,4 @@ def bare_step(config: ConfigDict):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    flags.run_main(main)

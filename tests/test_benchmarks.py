@@ -59,6 +59,12 @@ def test_unknown_family_ends_with_exit_code_2_and_the_known_ones(module):
     assert "Traceback" not in done.stderr
 
 
+def test_loop_of_a_missing_config_ends_with_exit_code_2_and_one_line():
+    done = run("loop", "--config", "configs/nothing.py")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and "no such file" in done.stderr
+
+
 def test_convolution_that_a_library_takes_is_not_left_over():
     text = """
 %fused (p: f32[8,4,4,32], k: f32[3,3,32,32]) -> f32[8,4,4,32] {
