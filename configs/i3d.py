@@ -4,16 +4,17 @@ r"""I3D: a 3D ResNet that halves the frames three times. Carreira and Zisserman 
 
 reaches 96.2 % held-out top-1 on `motions`, in minutes on two CPU cores.
 
-    python train.py --config configs/i3d.py:r50-32x2x1-k400 \
+    python train.py --config configs/i3d.py:r50-32x2x1-k400 --config.init_from=DIR \
         --config.data.train_file=train.txt --config.data.test_file=val.txt --config.data.root=DIR
 
-is MMAction2's recipe for Kinetics-400. It reached 73.47 % top-1 there, from inflated ImageNet
-weights, which this config does not load.
+is MMAction2's recipe for Kinetics-400, which reached 73.47 % top-1 there from inflated ImageNet
+weights (`jaxaction convert resnet50.pth` makes a DIR of torchvision's). `VARIANTS` has the others.
 """
 
 from ml_collections import ConfigDict
 
 from configs import common
+from configs.common import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
@@ -23,13 +24,11 @@ def get_config(variant: str = "") -> ConfigDict:
         | {"inflate": ((1, 1), (1, 0), (1, 0), (0, 1)), "zero_init_residual": False}
         | {"dropout": 0.2, "bn_group": 0}
     )
-    if variant:
-        common.pick(VARIANTS, variant)(config)
+    common.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_32x2x1(config: ConfigDict) -> None:
-    """i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb."""
     common.kinetics(config, clips_per_gpu=8, epochs=100)
     common.steps(config, (40.0, 80.0))
     common.thirty_views(config)
@@ -39,4 +38,76 @@ def r50_32x2x1(config: ConfigDict) -> None:
     config.optim.learning_rate = 0.01
 
 
-VARIANTS = {"r50-32x2x1-k400": r50_32x2x1}
+def r50_dense_32x2x1(config: ConfigDict) -> None:
+    r50_32x2x1(config)
+    common.dense(config)
+
+
+def r50_nl_dot_product_32x2x1(config: ConfigDict) -> None:
+    r50_32x2x1(config)
+    common.non_local(config, "dot_product", NON_LOCAL, use_scale=False)
+
+
+def r50_nl_gaussian_32x2x1(config: ConfigDict) -> None:
+    r50_32x2x1(config)
+    common.non_local(config, "gaussian", NON_LOCAL, use_scale=False)
+
+
+def r50_nl_embedded_gaussian_32x2x1(config: ConfigDict) -> None:
+    r50_32x2x1(config)
+    common.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=False)
+
+
+def r50_heavy_32x2x1(config: ConfigDict) -> None:
+    """Every block inflated, and all frames up to the second stage."""
+    r50_32x2x1(config)
+    config.model.update(inflate=(1, 1, 1, 1), conv1_stride_t=1, pool1_stride_t=1)
+
+
+# After every second block of the second and the third stage, from the second block on.
+NON_LOCAL = ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
+
+VARIANTS = {
+    "r50-32x2x1-k400": Variant(
+        r50_32x2x1,
+        "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb",
+        "20220812-e213c223",
+        73.47,
+        91.27,
+    ),
+    "r50-dense-32x2x1-k400": Variant(
+        r50_dense_32x2x1,
+        "i3d_imagenet-pretrained-r50_8xb8-dense-32x2x1-100e_kinetics400-rgb",
+        "20220812-9f46003f",
+        73.77,
+        91.35,
+    ),
+    "r50-nl-dot-32x2x1-k400": Variant(
+        r50_nl_dot_product_32x2x1,
+        "i3d_imagenet-pretrained-r50-nl-dot-product_8xb8-32x2x1-100e_kinetics400-rgb",
+        "20220812-8e1f2148",
+        74.80,
+        92.07,
+    ),
+    "r50-nl-gaussian-32x2x1-k400": Variant(
+        r50_nl_gaussian_32x2x1,
+        "i3d_imagenet-pretrained-r50-nl-gaussian_8xb8-32x2x1-100e_kinetics400-rgb",
+        "20220812-0c5cbf5a",
+        73.97,
+        91.33,
+    ),
+    "r50-nl-embedded-gaussian-32x2x1-k400": Variant(
+        r50_nl_embedded_gaussian_32x2x1,
+        "i3d_imagenet-pretrained-r50-nl-embedded-gaussian_8xb8-32x2x1-100e_kinetics400-rgb",
+        "20220812-afd8f562",
+        74.73,
+        91.80,
+    ),
+    "r50-heavy-32x2x1-k400": Variant(
+        r50_heavy_32x2x1,
+        "i3d_imagenet-pretrained-r50-heavy_8xb8-32x2x1-100e_kinetics400-rgb",
+        "20220812-ed501b31",
+        76.21,
+        92.48,
+    ),
+}

@@ -76,9 +76,15 @@ def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
 def source(config: ConfigDict, split: str) -> Any:
     """The videos of `split`, "train" or "test", with their label names.
 
-    A data set whose number of classes is not the model's is an InputError.
+    A data set whose number of classes is not the model's is an InputError, and so are clips with
+    other than three channels, since videos have three.
     """
     section = config.data
+    if len(section.mean) != 3:
+        raise InputError(
+            f"data.mean has {len(section.mean)} channels, as of optical flow; only videos in three"
+            " colours can be read so far, flow has to come from your own code"
+        )
     if section.source == "tfds":
         name = section[f"{split}_split"]
         found = data.tfds_source(

@@ -1,4 +1,5 @@
 import gzip
+import importlib
 import json
 from pathlib import Path
 
@@ -10,26 +11,32 @@ import jaxaction
 from jaxaction import flags, from_config, optim
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
-from jaxaction.models import abstract_variables
+from jaxaction.models.mobilenet import TSMMobileNetV2
+from jaxaction.models.non_local import NonLocal
 from jaxaction.models.resnet import ResNet
 from jaxaction.models.slowfast import SlowFast, SlowPath
-from tests.reference import Case
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = json.loads(
     gzip.decompress((ROOT / "tests" / "parity" / "pipeline.json.gz").read_bytes())
 )
 
-# config:variant, the reference's config, and the test of its own table as (t, views).
-RECIPES = [
-    ("tsn:r50-1x1x3-k400", "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb", 25, 10),
-    ("tsm:r50-1x1x8-k400", "tsm_imagenet-pretrained-r50_8xb16-1x1x8-50e_kinetics400-rgb", 8, 10),
-    ("i3d:r50-32x2x1-k400", "i3d_imagenet-pretrained-r50_8xb8-32x2x1-100e_kinetics400-rgb", 32, 30),
-    ("r2plus1d:r34-8x8-k400", "r2plus1d_r34_8xb8-8x8x1-180e_kinetics400-rgb", 8, 30),
-    ("slowonly:r50-4x16-k400", "slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb", 4, 30),
-    ("slowfast:r50-4x16-k400", "slowfast_r50_8xb8-4x16x1-256e_kinetics400-rgb", 32, 30),
-]
-FAMILIES = [name.split(":")[0] for name, *_ in RECIPES]
+FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
+
+
+def module(family):
+    return importlib.import_module(f"configs.{family}")
+
+
+# "slowfast:r50-4x16-k400" -> its row of VARIANTS, for those that follow a config of MMAction2's.
+RECIPES = {
+    f"{family}:{variant}": row
+    for family in FAMILIES
+    for variant, row in module(family).VARIANTS.items()
+    if row.reference
+}
+MODELS = json.loads(gzip.decompress((ROOT / "tests" / "parity" / "models.json.gz").read_bytes()))
+each_recipe = pytest.mark.parametrize("name", RECIPES)
 
 
 def load(name):
@@ -38,16 +45,41 @@ def load(name):
 
 
 def reference(name):
-    return next(recipe for recipe in PIPELINE["recipes"] if recipe["config"] == name)
+    wanted = RECIPES[name].reference
+    return next(recipe for recipe in PIPELINE["recipes"] if recipe["config"] == wanted)
 
 
-@pytest.mark.parametrize("name", FAMILIES + [name for name, *_ in RECIPES])
+def stage(recipe, pipeline, kind):
+    """The options of the transform of that kind (or kinds) in a pipeline of the reference."""
+    return next((x for x in recipe[f"{pipeline}_pipeline"] if x["type"] in kind), None)
+
+
+def test_every_recipe_of_the_reference_is_a_variant():
+    assert {row.reference for row in RECIPES.values()} == set(MODELS)
+    assert len(RECIPES) == len(MODELS) == 43
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *RECIPES])
 def test_config_holds_what_the_parts_take(name):
     config = load(name)
-    from_config.check_clips(config)
+    from_config.check_numbers(config)
     from_config.protocol(config.val, "val")
+    from_config.protocol(config.test)
+    from_config.train_transform(config)
     from_config.optimizer(config, 10)
     assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
+
+
+# Each shape that a recipe trains and tests with, once.
+@pytest.mark.parametrize(
+    "name",
+    [*FAMILIES, "tsn:r50-dense-1x1x5-k400", "tsn:r50-5x1x3-k400-flow"]
+    + ["tsm:mobilenetv2-1x1x8-k400", "tsm:r50-1x1x16-sthv2", "tsm:r50-nl-gaussian-1x1x8-k400"]
+    + ["i3d:r50-dense-32x2x1-k400", "r2plus1d:r34-8x8-k400", "slowonly:r50-16x4-k400-flow"]
+    + ["slowfast:r50-8x8-steplr-k400"],
+)
+def test_clips_of_the_config_go_through_its_network(name):
+    from_config.check_clips(load(name))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -58,35 +90,95 @@ def test_default_is_a_small_network_on_motions(name):
     assert sum(sizes) < 4e6  # the recipes have 24 to 64 million
 
 
-@pytest.mark.parametrize(("name", "reference_name", "frames", "views"), RECIPES)
-def test_recipe_has_the_learning_rates_of_the_reference(name, reference_name, frames, views):
-    recipe = reference(reference_name)
+@each_recipe
+def test_recipe_has_the_learning_rates_of_the_reference(name):
+    recipe = reference(name)
     steps, rates = np.array(recipe["curve"]).T
     _, schedule = from_config.optimizer(load(name), recipe["iterations_per_epoch"])
     got = jax.jit(jax.vmap(schedule))(steps.astype(np.int32))
     np.testing.assert_allclose(got, rates, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "reference_name", "frames", "views"), RECIPES)
-def test_recipe_has_the_settings_of_the_reference(name, reference_name, frames, views):
-    config, recipe = load(name), reference(reference_name)
+@each_recipe
+def test_recipe_has_the_settings_of_the_reference(name):
+    config, recipe = load(name), reference(name)
+    assert (config.optim.name, recipe["optimizer"]["type"]) == ("sgd", "SGD")
     assert config.optim.momentum == recipe["optimizer"]["momentum"]
     assert config.optim.weight_decay == recipe["optimizer"]["weight_decay"]
     assert config.optim.clip_norm == recipe["clip_grad"]["max_norm"]
+    assert bool(config.optim.multipliers) == bool(recipe["paramwise"])
     assert config.train.epochs == recipe["max_epochs"]
     assert config.train.eval_every_epochs == recipe["val_interval"]
-    assert config.train.batch_size == 8 * recipe["batch_size"]
-    sampling = next(x for x in recipe["train_pipeline"] if x["type"] == "SampleFrames")
-    assert config.data.clip_len == sampling["clip_len"] * sampling["num_clips"]
-    assert config.data.frame_interval == sampling["frame_interval"]
+    gpus = int(RECIPES[name].reference.split("xb")[0].split("_")[-1])
+    assert config.train.batch_size == gpus * recipe["batch_size"]
+    base = recipe["auto_scale_lr"].get("base_batch_size", config.train.batch_size)
+    assert config.optim.reference_batch == base
+    shared = config.model.name == "r2plus1d"  # its norms are over all GPUs
+    assert config.model.bn_group == (0 if shared else recipe["batch_size"])
 
 
-@pytest.mark.parametrize(("name", "reference_name", "frames", "views"), RECIPES)
-def test_recipe_is_tested_with_the_views_of_the_table(name, reference_name, frames, views):
-    size = 224 if views == 10 else 256
-    protocol = from_config.protocol(load(name).test)
-    assert protocol.shape == (views, frames, size, size, 3)
-    assert protocol.average == ("score" if name.startswith("tsn") else "prob")
+@each_recipe
+def test_recipe_takes_the_training_clips_of_the_reference(name):
+    config, recipe = load(name), reference(name)
+    frames = stage(recipe, "train", ("SampleFrames", "DenseSampleFrames"))
+    assert config.data.clip_len == clip_len(config, frames)
+    dense = frames["type"] == "DenseSampleFrames"
+    assert (config.data.sampling == "dense") == dense
+    if frames["num_clips"] == 1:
+        assert config.data.frame_interval == frames["frame_interval"]
+    elif dense:
+        assert config.data.frame_interval == 64 // frames["num_clips"]
+    crop = stage(recipe, "train", ("MultiScaleCrop", "RandomResizedCrop"))
+    assert config.data.crop == TRAIN_CROPS[len(crop.get("scales", ())), crop.get("num_fixed_crops")]
+    flip = stage(recipe, "train", ("Flip",))
+    assert config.data.flip == flip["flip_ratio"]
+    pairs = {int(a): b for a, b in flip.get("flip_label_map", {}).items()}
+    assert {a: b for pair in config.data.flip_labels for a, b in (pair, pair[::-1])} == pairs
+    assert (config.data.short_side, config.data.size) == (256, (224, 224))
+    normalize = MODELS[RECIPES[name].reference]["data_preprocessor"]
+    assert [config.data.mean, config.data.std] == [
+        tuple(normalize["mean"]),
+        tuple(normalize["std"]),
+    ]
+
+
+# By the number of scales and of places.
+TRAIN_CROPS = {
+    (0, None): "random_resized",
+    (2, None): "two_scale",
+    (4, None): "multi_scale",
+    (4, 13): "multi_scale_13",
+}
+CROPS = {"CenterCrop": "center", "ThreeCrop": "three", "TenCrop": "ten"}
+
+
+def clip_len(config, frames):
+    """Frames on the axis t; a frame of flow is a stack of `clip_len` on the channels."""
+    segments = config.model.name in ("tsn", "tsm", "tsm_mobilenetv2")
+    return frames["num_clips"] if segments else frames["clip_len"]
+
+
+@each_recipe
+@pytest.mark.parametrize("kind", ["val", "test"])
+def test_recipe_takes_the_views_of_the_reference(name, kind):
+    config, recipe = load(name), reference(name)
+    protocol = from_config.protocol(config[kind], kind)
+    frames = stage(recipe, kind, ("SampleFrames", "DenseSampleFrames"))
+    crop = stage(recipe, kind, CROPS)
+    size = crop["crop_size"]
+    assert (protocol.crops, protocol.size) == (CROPS[crop["type"]], (size, size))
+    assert protocol.average == ("score" if (kind, config.model.name) == ("test", "tsn") else "prob")
+    broken = name == "tsm:r50-1x1x16-sthv2" and kind == "test"  # takes 8 frames of 16 there
+    assert protocol.clip_len == (16 if broken else clip_len(config, frames))
+    if protocol.sampling == "dense":
+        assert frames["type"] == "DenseSampleFrames" and protocol.num_clips == 10
+        whole = frames["num_clips"] == 1
+        interval = frames["frame_interval"] if whole else 64 // frames["num_clips"]
+        assert protocol.frame_interval == interval
+    elif protocol.sampling == "segments":
+        assert protocol.num_clips == 1 + frames.get("twice_sample", False)
+    else:
+        assert protocol.num_clips == frames["num_clips"]
 
 
 def test_tsm_recipe_gives_every_parameter_the_reference_group():
@@ -126,7 +218,7 @@ def test_unknown_variant_lists_the_known_ones():
 
 
 def test_no_config_value_is_none_or_a_list():
-    for name in FAMILIES + [name for name, *_ in RECIPES]:
+    for name in [*FAMILIES, *RECIPES]:
         config = load(name)
         for key in flags.flatten(config):
             value = config
@@ -135,19 +227,23 @@ def test_no_config_value_is_none_or_a_list():
             assert isinstance(value, bool | int | float | str | tuple), (name, key)
 
 
-@pytest.mark.parametrize(("name", "published"), [recipe[:2] for recipe in RECIPES])
-def test_recipes_network_is_the_published_one(name, published):
+@each_recipe
+def test_recipes_network_is_the_published_one(name):
     ours = from_config.model(load(name)).clone(bn_group=0)
-    theirs = jaxaction.build(mmaction.model_config(Case(published).meta["model"]))
+    theirs = jaxaction.build(mmaction.model_config(MODELS[RECIPES[name].reference]))
 
     def fields(model):
+        if isinstance(model, TSMMobileNetV2):
+            return model
         slowfast = isinstance(model, SlowFast)
-        backbone = all_fields(*model.paths()) if slowfast else model.backbone_fields()
-        return backbone, model.num_classes, model.dropout, model.init_std, abstract_variables(model)
+        backbone = model.paths() if slowfast else (model.backbone_fields(),)
+        return *map(with_defaults, backbone), model.num_classes, model.dropout, model.init_std
 
     assert fields(ours) == fields(theirs)
 
 
-def all_fields(slow, fast):
-    """The two paths of a SlowFast with their defaults written out."""
-    return SlowPath(**slow), ResNet(**fast)
+def with_defaults(backbone):
+    """A backbone with all its fields, those of its non-local blocks too."""
+    cfg = backbone.get("non_local_cfg", {})
+    network = (SlowPath if "lateral_fields" in backbone else ResNet)(**backbone)
+    return network.clone(non_local_cfg={}), NonLocal(**cfg)

@@ -100,6 +100,12 @@ def test_a_missing_list_of_videos_says_which_flag_to_set(config):
         from_config.source(config, "test")
 
 
+def test_clips_of_optical_flow_are_not_taken_from_videos(config):
+    config.data.update(mean=(128.0, 128.0), std=(128.0, 128.0))
+    with pytest.raises(InputError, match="data.mean has 2 channels, as of optical flow"):
+        from_config.source(config, "train")
+
+
 def test_an_unknown_kind_of_source_is_named(config):
     config.data.source = "folder"
     with pytest.raises(InputError, match="data.source 'folder' is none of tfds, annotations"):
