@@ -12,7 +12,7 @@ import optax
 import jaxaction
 from benchmarks import layers
 from benchmarks.families import CLASSES, FAMILIES
-from jaxaction import host_memory, steps, train_state, xla_options
+from jaxaction import flops, host_memory, steps, train_state, xla_options
 from jaxaction.interop import mmaction
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -62,20 +62,23 @@ def network(family: str, batch: int, size: int, dtype: str) -> tuple[Any, Any, t
     precision = "highest" if dtype == "float32" else "default"
     jax.config.update("jax_default_matmul_precision", precision)
     config = mmaction.model_config(FAMILIES[family].settings) | {"dtype": dtype}
-    model = jaxaction.build(config)
-    shape = (batch, FAMILIES[family].frames, size, size, 3)
+    model, shape = jaxaction.build(config), clip_shape(family, batch, size)
     return model, random_variables(model, shape), shape
+
+
+def clip_shape(family: str, batch: int, size: int) -> tuple[int, ...]:
+    return (batch, FAMILIES[family].frames, size, size, 3)
 
 
 def yardstick(family: str, mode: str, batch: int, size: int, dtype: str) -> dict[str, float]:
     """The FLOPs that a step of the model takes, however it computes them, and the machine's rate.
 
-    Convolutions alone, two a product; a training step counts as three inferences.
+    Those that `flops.count` counts, two a product; a training step counts as three inferences.
     """
-    counts = layers.collect([family], batch, size).items()
-    flops = sum(layers.flops(layer) * count for layer, count in counts)
+    model = jaxaction.build(mmaction.model_config(FAMILIES[family].settings))
+    inference = 2 * flops.count(model, clip_shape(family, batch, size)).macs
     rate = layers.matrix_product_rate(dtype, 0.1)
-    return {"flops": flops * (3 if mode == "training" else 1), "flops_per_second": rate}
+    return {"flops": inference * (3 if mode == "training" else 1), "flops_per_second": rate}
 
 
 def random_variables(model, shape):

@@ -198,4 +198,4 @@ def _optim() -> dict:
 def _view(data: ConfigDict) -> dict:
     same = ("sampling", "clip_len", "frame_interval", "short_side", "size")
     view = {key: data.get_oneway_ref(key) for key in same}
-    return view | {"num_clips": 1, "crops": "center", "average": "prob"}
+    return view | {"num_clips": 1, "crops": "center", "average": "prob", "window": ()}

@@ -2,8 +2,15 @@
 
 import argparse
 
-from jaxaction import flags, predict
+from jaxaction import flags, flops, predict
 from jaxaction.errors import InputError
+
+# Each module has `add_arguments(parser)` and `main(args)`, the exit code.
+COMMANDS = {
+    "predict": (predict, "print the most probable labels of videos, or write their features"),
+    "flops": (flops, "count the multiply-adds of a config's network, layer by layer"),
+}
+WITH_CONFIG = ("flops",)  # take --config.key=value
 
 
 class _Parser(argparse.ArgumentParser):
@@ -15,14 +22,18 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str]) -> int:
     """Runs one command and returns its exit code."""
+    argv, overrides = flags.take_overrides(argv)
     parser = _Parser(prog="jaxaction", description="Video action recognition in JAX.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    about = "print the most probable labels of videos, or write their features"
-    command = commands.add_parser("predict", help=about, description=about)
-    predict.add_arguments(command)
-    command.set_defaults(main=predict.main)
+    for name, (module, about) in COMMANDS.items():
+        more = "Every value of the config can be set: --config.key=value."
+        more = more if name in WITH_CONFIG else ""
+        module.add_arguments(commands.add_parser(name, help=about, description=about, epilog=more))
     args = parser.parse_args(argv)
-    return args.main(args)
+    if overrides and args.command not in WITH_CONFIG:
+        raise InputError(f"jaxaction {args.command} takes no --config.{next(iter(overrides))}")
+    args.overrides = overrides
+    return COMMANDS[args.command][0].main(args)
 
 
 def cli() -> None:

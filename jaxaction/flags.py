@@ -45,7 +45,7 @@ def parse_train(argv: Sequence[str]) -> TrainFlags:
     flags, overrides = _split(argv, ("config", "workdir"), TRAIN_USAGE)
     if not flags.get("config"):
         raise InputError(f"--config is missing; usage: {TRAIN_USAGE}")
-    file, variant = _split_variant(flags["config"])
+    file, variant = split_variant(flags["config"])
     config = apply_overrides(load_config(file, variant), overrides)
     name = Path(file).stem + (f"-{variant}" if variant else "")
     return TrainFlags(config, name, flags.get("workdir") or f"runs/{name}")
@@ -59,10 +59,28 @@ def parse_eval(argv: Sequence[str]) -> EvalFlags:
     return EvalFlags(flags["workdir"], overrides)
 
 
+def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments without `--config.key=value`, and what those say, for `apply_overrides`."""
+    rest, overrides, args = [], {}, iter(argv)
+    for arg in args:
+        if not arg.startswith("--config."):
+            rest.append(arg)
+            continue
+        key, equals, value = arg.removeprefix("--config.").partition("=")
+        if not equals:
+            value = next(args, "--")
+            if value.startswith("--"):
+                raise InputError(f"{arg}: the value is missing; write {arg}=VALUE")
+        overrides[key] = value
+    return rest, overrides
+
+
 def load_config(file: str, variant: str = "") -> ConfigDict:
     """What `get_config(variant)` of the Python file returns.
 
-    `InputError` names a missing file's likely neighbours, and a variant that the file refuses.
+    The folder that its own folder lies in is searched for what it imports, wherever the program
+    was started. `InputError` names a missing file's likely neighbours, and a variant that the file
+    refuses.
     """
     if not Path(file).is_file():
         raise InputError(f"--config {file}: no such file{_similar_files(Path(file))}")
@@ -70,6 +88,9 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
     if spec is None or spec.loader is None:
         raise InputError(f"--config {file}: not a Python file; give one with get_config(variant)")
     module = importlib.util.module_from_spec(spec)
+    beside = str(Path(file).resolve().parent.parent)
+    if beside not in sys.path:
+        sys.path.append(beside)
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -144,7 +165,7 @@ def _split(
     return flags, overrides
 
 
-def _split_variant(text: str) -> tuple[str, str]:
+def split_variant(text: str) -> tuple[str, str]:
     """`FILE[:VARIANT]` in two; the file's name ends in .py, so that a path may hold colons."""
     match = re.fullmatch(r"(.*?\.py)(?::(.*))?", text)
     file, variant = match.groups("") if match else (text.partition(":")[0], text.partition(":")[2])

@@ -138,7 +138,8 @@ def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
 
 def _fields(kind: type, section: ConfigDict) -> Any:
     values = tuples(section.to_dict())
-    return kind(**{field.name: values[field.name] for field in dataclasses.fields(kind)})
+    names = [field.name for field in dataclasses.fields(kind)]
+    return kind(**{name: values[name] for name in names if name in values})
 
 
 def optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, optim.Schedule]:

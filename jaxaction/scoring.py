@@ -12,6 +12,7 @@ from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, UInt8
 
 from jaxaction import sharding, steps, views, xla_options
+from jaxaction.models.heads import window_logits
 
 # Pixels (frames x height x width) of one pass on one device: 8 clips of 32x256x256. A layer of 64
 # channels at a quarter of the pixels is 1 GiB of float32 then.
@@ -39,12 +40,15 @@ class Scorer:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     average: str
+    window: tuple[int, ...]
     mesh: Mesh
     clips_per_pass: int
 
     def __call__(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Scores:
         """Scores and probabilities of every video."""
-        scores = views.average_clips(self._run(clip_logits, clips), self.average)
+        logits = self._run(_compiled(clip_logits), clips, self.window)
+        logits = logits.reshape(len(clips), -1, logits.shape[-1])
+        scores = views.average_clips(logits, self.average)
         probs = views.probabilities(scores, self.average)
         return Scores(np.asarray(scores), np.asarray(probs))
 
@@ -53,17 +57,16 @@ class Scorer:
 
         Of SlowFast's two pathways the fast one comes first, the order of its classifier's inputs.
         """
-        return np.asarray(self._run(clip_features, clips).mean(axis=1))
+        return np.asarray(self._run(_compiled(clip_features), clips).mean(axis=1))
 
-    def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"]) -> Array:
+    def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"], *more: Any) -> Array:
         flat, size, rows = views.fold(clips), self.clips_per_pass, []
-        step = _compiled(step)
         for start in range(0, len(flat), size):
             part = flat[start : start + size]
             if len(part) < size:
                 part = np.pad(part, [(0, size - len(part))] + [(0, 0)] * (flat.ndim - 1))
             batch = sharding.put({"clips": part}, self.mesh)["clips"]
-            rows.append(step(self.model, self.variables, batch, self.mean, self.std))
+            rows.append(step(self.model, self.variables, batch, self.mean, self.std, *more))
         return views.unfold(jnp.concatenate(rows)[: len(flat)], len(clips))
 
 
@@ -85,7 +88,8 @@ def make_scorer(
     local = jax.tree.map(_local, {"params": {}, "batch_stats": {}} | dict(variables))
     local = jax.device_put(local, sharding.replicated(mesh))
     size = clips_per_pass(protocol.shape, batch_size, len(devices))
-    return Scorer(model, local, tuple(mean), tuple(std), protocol.average, mesh, size)
+    pixels = (tuple(mean), tuple(std))
+    return Scorer(model, local, *pixels, protocol.average, protocol.window, mesh, size)
 
 
 def clips_per_pass(views_shape: tuple[int, ...], batch_size: int, num_devices: int) -> int:
@@ -102,7 +106,7 @@ def clips_per_pass(views_shape: tuple[int, ...], batch_size: int, num_devices: i
 @functools.cache
 def _compiled(step: Callable) -> Callable:
     """`step` under `jax.jit`, made when it is first needed: the options depend on the device."""
-    static = ("model", "mean", "std")
+    static = ("model", "mean", "std", "window") if step is clip_logits else ("model", "mean", "std")
     return jax.jit(step, static_argnames=static, compiler_options=xla_options.for_inference())
 
 
@@ -112,9 +116,13 @@ def clip_logits(
     clips: UInt8[Array, "n t h w c"],
     mean: tuple[float, ...],
     std: tuple[float, ...],
-) -> Float[Array, "n k"]:
-    """The logits of every clip, in inference mode."""
-    return model.apply(variables, steps.normalize(clips, mean, std), False)
+    window: tuple[int, ...] = (),
+) -> Float[Array, "n p k"]:
+    """The logits of every clip in inference mode, one row or one for each `window`."""
+    clips = steps.normalize(clips, mean, std)
+    if window:
+        return model.apply(variables, clips, window, method=window_logits)
+    return model.apply(variables, clips, False)[:, None]
 
 
 def clip_features(

@@ -42,14 +42,19 @@ class Protocol:
     """(h, w) of one crop in pixels."""
     average: str
     """"prob": mean of each view's softmax; "score": mean of the logits."""
+    window: tuple[int, ...] = ()
+    """(h, w) of the features that make one row of scores each, as in PySlowFast's fully
+    convolutional test; empty: all make one."""
 
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(self.size))
+        object.__setattr__(self, "window", tuple(self.window))
         check(dataclasses.asdict(self))
 
     def __str__(self):
         crops = f"{_counted(_NUM_CROPS[self.crops], 'crop')} of {self.size[0]}x{self.size[1]}"
-        return f"{self._frames()} x {crops} (short side {self.short_side}), {self.average}"
+        window = ", windows of {}x{}".format(*self.window) if self.window else ""
+        return f"{self._frames()} x {crops} (short side {self.short_side}){window}, {self.average}"
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -86,10 +91,13 @@ def check(fields: Mapping, section: str = "test"):
     for key, choices in _CHOICES.items():
         if fields[key] not in choices:
             raise InputError(f"{section}.{key} {fields[key]!r} is not one of {', '.join(choices)}")
-    size = tuple(fields["size"])
+    size, window = tuple(fields["size"]), tuple(fields.get("window", ()))
     if len(size) != 2:
         raise InputError(f"{section}.size {size} is not (height, width)")
-    for key, value in [*((key, fields[key]) for key in _COUNTS), *(("size", s) for s in size)]:
+    if len(window) not in (0, 2):
+        raise InputError(f"{section}.window {window} is neither () nor (height, width)")
+    sides = [*(("size", side) for side in size), *(("window", side) for side in window)]
+    for key, value in [*((key, fields[key]) for key in _COUNTS), *sides]:
         if not isinstance(value, int) or value < 1:
             raise InputError(f"{section}.{key} {value!r} is not a whole number above 0")
     if fields["sampling"] == "segments" and fields["num_clips"] > 2:

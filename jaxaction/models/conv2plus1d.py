@@ -24,17 +24,20 @@ def mid_channels(in_channels: int, out_channels: int, kernel_size: Triple) -> in
 
 
 class Conv2Plus1d(nn.Module):
-    """Returns `conv_t(relu(bn_s(conv_s(x))))`.
+    """Returns `conv_t(relu(bn_s(conv_s(x))))`, with `mid` channels in between (0: as
+    `mid_channels` says).
 
     Temporal strides and padding go to `conv_t`, spatial ones to `conv_s`. `bn_s` has PyTorch's
-    default epsilon, 1e-5, whatever the norm around the convolution has. `folded`: see
-    `ConvNorm`.
+    default epsilon, 1e-5, whatever the norm around the convolution has. `time_first`: `conv_t`
+    comes before the norm and `conv_s` after it. `folded`: see `ConvNorm`.
     """
 
     features: int
     kernel_size: Triple
     strides: Triple = (1, 1, 1)
     padding: Triple = (0, 0, 0)
+    mid: int = 0
+    time_first: bool = False
     bn_group: int = 0
     dtype: str = "float32"
     folded: bool = False
@@ -42,10 +45,15 @@ class Conv2Plus1d(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         (kt, kh, kw), (st, sh, sw), (pt, ph, pw) = self.kernel_size, self.strides, self.padding
-        mid = mid_channels(x.shape[-1], self.features, self.kernel_size)
-        options = {"use_bias": self.folded, "dtype": self.dtype}
-        x = Conv3d(mid, (1, kh, kw), (1, sh, sw), (0, ph, pw), **options, name="conv_s")(x)
+        space = ((1, kh, kw), (1, sh, sw), (0, ph, pw), "conv_s")
+        time = ((kt, 1, 1), (st, 1, 1), (pt, 0, 0), "conv_t")
+        first, second = (time, space) if self.time_first else (space, time)
+        mid = self.mid or mid_channels(x.shape[-1], self.features, self.kernel_size)
+        x = self._conv(mid, *first, x)
         if not self.folded:
             x = BatchNorm(bn_group=self.bn_group, dtype=self.dtype, name="bn_s")(x, train)
-        conv_t = Conv3d(self.features, (kt, 1, 1), (st, 1, 1), (pt, 0, 0), **options, name="conv_t")
-        return conv_t(relu(x))
+        return self._conv(self.features, *second, relu(x))
+
+    def _conv(self, features, kernel_size, strides, padding, name, x):
+        options = {"use_bias": self.folded, "dtype": self.dtype}
+        return Conv3d(features, kernel_size, strides, padding, **options, name=name)(x)

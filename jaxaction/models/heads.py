@@ -1,8 +1,11 @@
 """From backbone features to logits: pooling, dropout and one linear layer."""
 
 import flax.linen as nn
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaction.errors import InputError
 from jaxaction.models.layers import at_least_float32
 
 
@@ -33,3 +36,30 @@ def pool(x: Float[Array, "n t h w c"]) -> Float[Array, "n c"]:
 def pool_space(x: Float[Array, "n t h w c"]) -> Float[Array, "n t c"]:
     """Returns the mean over pixels, in float32."""
     return at_least_float32(x).mean(axis=(2, 3))
+
+
+def window_logits(
+    model: nn.Module, clip: Float[Array, "n t h w c"], window: tuple[int, int]
+) -> Float[Array, "n p k"]:
+    """Returns logits for each window (h, w) of the last features: the fully convolutional test.
+
+    PySlowFast trains on 7x7 features and tests on 8x8: four windows, one cell apart. To be used as
+    `model.apply(variables, clip, window, method=window_logits)`. InputError if the window is larger
+    than the features.
+    """
+    features = model.features(clip)
+    paths = features[::-1] if isinstance(features, tuple) else (features,)
+    pooled = jnp.concatenate([_pool_windows(path, window) for path in paths], axis=-1)
+    n, p, c = pooled.shape
+    return model.cls_head(pooled.reshape(n * p, c), False).reshape(n, p, -1)
+
+
+def _pool_windows(x: Float[Array, "n t h w c"], window: tuple[int, int]) -> Float[Array, "n p c"]:
+    x = at_least_float32(x).mean(axis=1)
+    if window[0] > x.shape[1] or window[1] > x.shape[2]:
+        raise InputError(
+            f"test.window {tuple(window)} is larger than the features, {x.shape[1]}x{x.shape[2]}; "
+            "make it smaller or test.size larger"
+        )
+    sums = jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, *window, 1), (1, 1, 1, 1), "VALID")
+    return sums.reshape(x.shape[0], -1, x.shape[-1]) / (window[0] * window[1])

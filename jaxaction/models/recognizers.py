@@ -169,9 +169,10 @@ class SlowOnly(I3D):
 
 
 class R2Plus1D(I3D):
-    """Inflated ResNet whose every convolution is factorised into space and time. Tran et al. 2018.
+    """Inflated ResNet whose convolutions are factorised into space and time. Tran et al. 2018.
 
-    The norm inside a factorised convolution has epsilon 1e-5, those outside `norm_eps`.
+    `factorize`: see `ResNet`. The norm inside a factorised convolution has epsilon 1e-5, those
+    outside `norm_eps`.
     """
 
     depth: int = 34
@@ -182,6 +183,4 @@ class R2Plus1D(I3D):
     temporal_strides: tuple[int, ...] = (1, 2, 2, 2)
     zero_init_residual: bool = False
     norm_eps: float = 1e-3
-
-    def backbone_fields(self) -> Mapping:
-        return {**super().backbone_fields(), "factorize": True}
+    factorize: str = "all"

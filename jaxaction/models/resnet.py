@@ -11,7 +11,7 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.conv2plus1d import Conv2Plus1d
+from jaxaction.models.conv2plus1d import Conv2Plus1d, mid_channels
 from jaxaction.models.conv3d import Conv3d, Triple
 from jaxaction.models.layers import BatchNorm, max_pool, relu
 from jaxaction.models.non_local import NonLocal
@@ -24,6 +24,9 @@ STAGE_BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
+
+
+TORCHVISION_STEM = 45  # channels between the halves of the stem
 
 
 class ConvNorm(nn.Module):
@@ -40,6 +43,8 @@ class ConvNorm(nn.Module):
     relu: bool = True
     zero_scale: bool = False
     factorize: bool = False  # (2+1)D, which ignores the dilation as the reference's does
+    mid: int = 0  # its channels in between; 0: as the reference
+    time_first: bool = False
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     bn_group: int = 0
@@ -50,7 +55,8 @@ class ConvNorm(nn.Module):
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         shape = (self.features, self.kernel_size, self.strides, self.padding)
         if self.factorize:
-            x = Conv2Plus1d(*shape, self.bn_group, self.dtype, self.folded, name="conv")(x, train)
+            halves = (self.mid, self.time_first, self.bn_group, self.dtype, self.folded)
+            x = Conv2Plus1d(*shape, *halves, name="conv")(x, train)
         else:
             options = {"use_bias": self.folded, "dtype": self.dtype}
             x = Conv3d(*shape, self.dilation, **options, name="conv")(x)
@@ -67,7 +73,7 @@ class Block(nn.Module):
     `inflate` makes it three frames deep: both convolutions of a basic block, the first ("3x1x1") or
     the second ("3x3x3") of a bottleneck. `style` "pytorch" puts a bottleneck's strides on its
     second convolution, "caffe" on its first. `shift_div` shifts channels in time before the branch
-    ("blockres") or before branch and shortcut ("block").
+    ("blockres") or before branch and shortcut ("block"). `factorize`: see `ResNet`.
     """
 
     width: int
@@ -81,8 +87,9 @@ class Block(nn.Module):
     zero_init_residual: bool = False
     shift_div: int = 0
     shift_place: str = "blockres"
+    factorize: str = ""
     non_local: Mapping = nn.FrozenDict()  # NonLocal's fields; empty: no non-local block
-    norm: Mapping = nn.FrozenDict()  # ConvNorm's last fields, from `factorize` on
+    norm: Mapping = nn.FrozenDict()  # ConvNorm's last fields, from `norm_eps` on
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
@@ -92,35 +99,43 @@ class Block(nn.Module):
         y = (self._bottleneck if self.bottleneck else self._basic)(shifted, train)
         strides = (self.stride_t, self.stride_s, self.stride_s)
         if strides != (1, 1, 1) or x.shape[-1] != y.shape[-1]:
-            x = self._conv("downsample", y.shape[-1], (1, 1, 1), strides, relu=False)(x, train)
+            x = self._conv(x, "downsample", y.shape[-1], (1, 1, 1), train, strides, relu=False)
         y = relu(x + y)
         return NonLocal(**self.non_local, name="non_local_block")(y, train) if self.non_local else y
 
-    def _conv(self, name, features, kernel_size, strides=(1, 1, 1), dilation=1, **options):
+    def _conv(
+        self, x, name, features, kernel_size, train, strides=(1, 1, 1), dilation=1, **options
+    ):
         dilations = (1, dilation, dilation)
         padding = tuple(size // 2 * d for size, d in zip(kernel_size, dilations, strict=True))
-        return ConvNorm(
-            features, kernel_size, strides, padding, dilations, **options, **self.norm, name=name
-        )
+        shape = (features, kernel_size, strides, padding, dilations)
+        options = {"factorize": self.factorize == "all", **options, **self.norm}
+        return ConvNorm(*shape, **options, name=name)(x, train)
 
     def _basic(self, x, train):
         kernel, strides = (
             (3 if self.inflate else 1, 3, 3),
             (self.stride_t, self.stride_s, self.stride_s),
         )
-        zero = self.zero_init_residual
-        x = self._conv("conv1", self.width, kernel, strides, self.dilation)(x, train)
-        return self._conv("conv2", self.width, kernel, relu=False, zero_scale=zero)(x, train)
+        options = {}
+        if self.factorize == "torchvision":  # both have the channels in between of the first
+            mid = mid_channels(x.shape[-1], self.width, kernel)
+            options = {"factorize": True, "mid": mid}
+        last = options | {"relu": False, "zero_scale": self.zero_init_residual}
+        x = self._conv(x, "conv1", self.width, kernel, train, strides, self.dilation, **options)
+        return self._conv(x, "conv2", self.width, kernel, train, **last)
 
     def _bottleneck(self, x, train):
         strides, ones = (self.stride_t, self.stride_s, self.stride_s), (1, 1, 1)
         first, second = (ones, strides) if self.style == "pytorch" else (strides, ones)
         depth1 = 3 if self.inflate and self.inflate_style == "3x1x1" else 1
-        depth2 = 3 if self.inflate and self.inflate_style == "3x3x3" else 1
-        zero = self.zero_init_residual
-        x = self._conv("conv1", self.width, (depth1, 1, 1), first)(x, train)
-        x = self._conv("conv2", self.width, (depth2, 3, 3), second, self.dilation)(x, train)
-        return self._conv("conv3", 4 * self.width, ones, relu=False, zero_scale=zero)(x, train)
+        kernel = (3 if self.inflate and self.inflate_style == "3x3x3" else 1, 3, 3)
+        middle = {"factorize": True, "mid": self.width, "time_first": True}
+        middle = middle if self.factorize == "middle" else {}
+        last = {"relu": False, "zero_scale": self.zero_init_residual}
+        x = self._conv(x, "conv1", self.width, (depth1, 1, 1), train, first)
+        x = self._conv(x, "conv2", self.width, kernel, train, second, self.dilation, **middle)
+        return self._conv(x, "conv3", 4 * self.width, ones, train, **last)
 
 
 class Stage(nn.Module):
@@ -142,7 +157,9 @@ class ResNet(nn.Module):
     stage's entry in `inflate` and `non_local` is one number for all its blocks or a tuple with one
     for each. The first max pooling (`with_pool1`) looks at single frames and skips frames by
     `pool1_stride_t`; the second (`with_pool2`, after the first stage) takes the maximum of each two
-    frames; `temporal_pool` is TSM's, before the second stage.
+    frames; `temporal_pool` is TSM's, before the second stage. `factorize` makes convolutions
+    (2+1)D: "all" of them as MMAction2 does, "torchvision" all but the shortcuts', "middle" the
+    second of each bottleneck, time first, as pytorchvideo does.
     """
 
     depth: int = 50
@@ -164,7 +181,7 @@ class ResNet(nn.Module):
     non_local: tuple = (0, 0, 0, 0)
     non_local_cfg: Mapping = nn.FrozenDict()
     zero_init_residual: bool = True
-    factorize: bool = False
+    factorize: str = ""
     shift_div: int = 0
     shift_place: str = "blockres"
     temporal_pool: bool = False
@@ -179,7 +196,12 @@ class ResNet(nn.Module):
         kernel = self.conv1_kernel
         strides = (self.conv1_stride_t, self.conv1_stride_s, self.conv1_stride_s)
         padding = tuple(size // 2 for size in kernel)
-        self.conv1 = ConvNorm(self.width, kernel, strides, padding, **self._norm)
+        self.conv1 = ConvNorm(
+            *(self.width, kernel, strides, padding),
+            factorize=self.factorize in ("all", "torchvision"),
+            mid=TORCHVISION_STEM if self.factorize == "torchvision" else 0,
+            **self._norm,
+        )
         for stage in range(self.num_stages):
             blocks = tuple(self._block(stage, i) for i in range(self.num_blocks(stage)))
             setattr(self, f"layer{stage + 1}", Stage(blocks))
@@ -233,7 +255,7 @@ class ResNet(nn.Module):
 
     @property
     def _norm(self) -> Mapping:
-        names = ("factorize", "norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
+        names = ("norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
         return {name: getattr(self, name) for name in names}
 
     def _block(self, stage: int, block: int) -> Mapping:
@@ -252,6 +274,7 @@ class ResNet(nn.Module):
             zero_init_residual=self.zero_init_residual,
             shift_div=self.shift_div if self.is_shifted(stage, block) else 0,
             shift_place=self.shift_place,
+            factorize=self.factorize,
             non_local=non_local if self.is_non_local(stage, block) else {},
             norm=self._norm,
         )
@@ -266,6 +289,7 @@ class ResNet(nn.Module):
             ("style", ("pytorch", "caffe")),
             ("inflate_style", ("3x1x1", "3x3x3")),
             ("shift_place", ("blockres", "block")),
+            ("factorize", ("", "all", "torchvision", "middle")),
         ):
             if getattr(self, field) not in choices:
                 raise InputError(

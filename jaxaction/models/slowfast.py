@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
@@ -93,13 +94,14 @@ class TwoPaths(nn.Module):
     fast: Mapping
     resample_rate: int
     speed_ratio: int
+    slow_frames: str
 
     def setup(self) -> None:
         self.slow_path = SlowPath(**self.slow)
         self.fast_path = ResNet(**self.fast)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> tuple[Array, Array]:
-        slow = self.slow_path.stem(clip[:, :: self.resample_rate], train)
+        slow = self.slow_path.stem(self._slow_frames(clip), train)
         fast = self.fast_path.stem(clip[:, :: self.resample_rate // self.speed_ratio], train)
         slow = self.slow_path.fuse("conv1", slow, fast, train)
         for stage in range(self.slow_path.num_stages):
@@ -109,14 +111,21 @@ class TwoPaths(nn.Module):
                 slow = self.slow_path.fuse(f"layer{stage + 1}", slow, fast, train)
         return slow, fast
 
+    def _slow_frames(self, clip):
+        if self.slow_frames == "stride":
+            return clip[:, :: self.resample_rate]
+        t = clip.shape[1]
+        return clip[:, np.linspace(0, t - 1, t // self.resample_rate).astype(int)]
+
 
 class SlowFast(nn.Module):
     """SlowFast networks. Feichtenhofer et al. 2019.
 
-    The slow path sees every `resample_rate`-th frame of the clip, the fast path `speed_ratio` times
-    as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet` for
-    one path over what is set for both. `lateral` connects them after the stem and each stage but
-    the last, by convolutions `fusion_kernel` frames deep with `lateral_factor` times the fast
+    The slow path sees every `resample_rate`-th frame of the clip (`slow_frames` "stride") or as
+    many spread from the first to the last ("linspace", PySlowFast's), the fast path `speed_ratio`
+    times as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet`
+    for one path over what is set for both. `lateral` connects them after the stem and each stage
+    but the last, by convolutions `fusion_kernel` frames deep with `lateral_factor` times the fast
     channels, and `lateral_norm` adds norm and ReLU to them.
     """
 
@@ -128,6 +137,7 @@ class SlowFast(nn.Module):
     resample_rate: int = 8
     speed_ratio: int = 8
     channel_ratio: int = 8
+    slow_frames: str = "stride"
     lateral: bool = True
     lateral_norm: bool = False
     lateral_factor: int = 2
@@ -145,7 +155,7 @@ class SlowFast(nn.Module):
 
     def setup(self) -> None:
         slow, fast = self.paths()
-        self.backbone = TwoPaths(slow, fast, self.resample_rate, self.speed_ratio)
+        self.backbone = TwoPaths(slow, fast, self.resample_rate, self.speed_ratio, self.slow_frames)
         self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
 
     def paths(self) -> tuple[Mapping, Mapping]:
@@ -190,6 +200,10 @@ class SlowFast(nn.Module):
             raise InputError(
                 f"model.resample_rate {self.resample_rate} is not a multiple of "
                 f"model.speed_ratio {self.speed_ratio}; set one of them so that it is"
+            )
+        if self.slow_frames not in ("stride", "linspace"):
+            raise InputError(
+                f"model.slow_frames {self.slow_frames!r} is not one of stride, linspace"
             )
         check_shape(shape, self.in_channels)
         rate, t = self.resample_rate, shape[1]
