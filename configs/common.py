@@ -136,6 +136,15 @@ def thirty_views(config: ConfigDict) -> None:
 FULL_SIZE = {"stage_blocks": (), "width": 64}
 
 
+def torchvision(config: ConfigDict) -> None:
+    """The clips of torchvision's video networks: 16 frames of 112x112, five centred clips a video.
+
+    Its frames are 128x171, which a short side of 128 gives for pictures of 4 to 3.
+    """
+    config.data.update(clip_len=16, frame_interval=2, short_side=128, size=(112, 112))
+    config.test.update(num_clips=5, crops="center", size=(112, 112))
+
+
 def _data() -> dict:
     return {
         "source": "tfds",

@@ -64,6 +64,27 @@ def r50_heavy_32x2x1(config: ConfigDict) -> None:
     config.model.update(inflate=(1, 1, 1, 1), conv1_stride_t=1, pool1_stride_t=1)
 
 
+def r50_8x8(config: ConfigDict) -> None:
+    """PySlowFast's and pytorchvideo's I3D: all eight frames up to the second stage."""
+    r50_32x2x1(config)
+    config.model.update(conv1_stride_t=1, pool1_stride_t=1)
+    config.data.update(clip_len=8, frame_interval=8)
+
+
+def c2d_r50_8x8(config: ConfigDict) -> None:
+    """PySlowFast's and pytorchvideo's C2D: no convolution over time, one pooling."""
+    r50_8x8(config)
+    config.model.update(conv1_kernel=(1, 7, 7), inflate=(0, 0, 0, 0))
+
+
+def r3d_18(config: ConfigDict) -> None:
+    """torchvision's: basic blocks of 3x3x3 and no pooling, on 16 frames of 112x112."""
+    r50_32x2x1(config)
+    config.model.update(depth=18, inflate=(1, 1, 1, 1), conv1_kernel=(3, 7, 7), conv1_stride_t=1)
+    config.model.update(with_pool1=False, with_pool2=False, temporal_strides=(1, 2, 2, 2))
+    common.torchvision(config)
+
+
 # After every second block of the second and the third stage, from the second block on.
 NON_LOCAL = ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
 
@@ -110,4 +131,7 @@ VARIANTS = {
         76.21,
         92.48,
     ),
+    "r50-8x8-k400": Variant(r50_8x8, note="of PySlowFast and pytorchvideo"),
+    "c2d-r50-8x8-k400": Variant(c2d_r50_8x8, note="of PySlowFast and pytorchvideo"),
+    "r3d-18-16x2-k400": Variant(r3d_18, note="of torchvision"),
 }

@@ -43,6 +43,22 @@ def r34_32x2(config: ConfigDict) -> None:
     config.data.update(clip_len=32, frame_interval=2)
 
 
+def r18_torchvision(config: ConfigDict) -> None:
+    """torchvision's, on 16 frames of 112x112: no pooling, shortcuts in one piece."""
+    r34_32x2(config)
+    config.model.update(depth=18, norm_eps=1e-5, with_pool1=False, factorize="torchvision")
+    common.torchvision(config)
+
+
+def r50_pytorchvideo(config: ConfigDict) -> None:
+    """pytorchvideo's: bottlenecks, of which the middle convolution alone is factorised."""
+    r34_8x8(config)
+    config.model.update(depth=50, norm_eps=1e-5, with_pool1=False, factorize="middle")
+    config.model.update(conv1_kernel=(1, 7, 7), inflate_style="3x3x3")
+    config.model.update(spatial_strides=(2, 2, 2, 2), temporal_strides=(1, 1, 2, 2))
+    config.data.update(clip_len=16, frame_interval=4)
+
+
 VARIANTS = {
     "r34-8x8-k400": Variant(
         r34_8x8,
@@ -58,4 +74,6 @@ VARIANTS = {
         75.46,
         92.28,
     ),
+    "r18-torchvision-16x2-k400": Variant(r18_torchvision, note="of torchvision"),
+    "r50-pytorchvideo-16x4-k400": Variant(r50_pytorchvideo, note="of pytorchvideo"),
 }

@@ -2,15 +2,17 @@
 
 import argparse
 
-from jaxaction import flags, flops, predict
+from jaxaction import convert, flags, flops, predict, zoo
 from jaxaction.errors import InputError
 
 # Each module has `add_arguments(parser)` and `main(args)`, the exit code.
 COMMANDS = {
     "predict": (predict, "print the most probable labels of videos, or write their features"),
+    "convert": (convert, "read the weights of other projects, or write a run's for MMAction2"),
     "flops": (flops, "count the multiply-adds of a config's network, layer by layer"),
+    "zoo": (zoo, "list the configs' variants: their cost, and their published accuracy"),
 }
-WITH_CONFIG = ("flops",)  # take --config.key=value
+WITH_CONFIG = ("convert", "flops")  # take --config.key=value
 
 
 class _Parser(argparse.ArgumentParser):

@@ -91,6 +91,15 @@ def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     return None
 
 
+def check_resumable(workdir: str, step: int | None) -> None:
+    """Raises InputError if the checkpoint is one of weights alone, as of a converted model."""
+    if step is not None and not (_folder(workdir) / str(step) / "optimizer").is_dir():
+        raise InputError(
+            f"{workdir} holds weights without the state of a training; train in another --workdir,"
+            f" with --config.init_from={workdir}"
+        )
+
+
 class Checkpoints:
     """The checkpoints of a training run, open for saving; close it, or use it in `with`."""
 

@@ -79,27 +79,31 @@ def source(config: ConfigDict, split: str) -> Any:
     A data set whose number of classes is not the model's is an InputError, and so are clips with
     other than three channels, since videos have three.
     """
-    section = config.data
-    if len(section.mean) != 3:
+    if len(config.data.mean) != 3:
         raise InputError(
-            f"data.mean has {len(section.mean)} channels, as of optical flow; only videos in three"
-            " colours can be read so far, flow has to come from your own code"
+            f"data.mean has {len(config.data.mean)} channels, as of optical flow; only videos in"
+            " three colours can be read so far, flow has to come from your own code"
         )
-    if section.source == "tfds":
-        name = section[f"{split}_split"]
-        found = data.tfds_source(
-            section.name, name, section.data_dir, section.video_feature, section.label_feature
-        )
-        where = f"{section.name}, split {name}"
-    elif section.source == "annotations":
-        where = section[f"{split}_file"]
-        if not where:
-            raise InputError(f"data.{split}_file is empty; set --config.data.{split}_file=FILE")
-        found = data.annotation_source(where, section.root, config.model.num_classes)
-    else:
-        raise InputError(f"data.source {section.source!r} is none of tfds, annotations")
+    found, where = open_source(config, split, config.model.num_classes)
     _check_classes(config, found, where)
     return found
+
+
+def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, str]:
+    """The videos of `split` as they are, and their name for messages; a list of videos has
+    `num_classes` (0: as many as are in it)."""
+    section = config.data
+    if section.source == "tfds":
+        name = section[f"{split}_split"]
+        features = (section.video_feature, section.label_feature)
+        videos = data.tfds_source(section.name, name, section.data_dir, *features)
+        return videos, f"{section.name}, split {name}"
+    if section.source != "annotations":
+        raise InputError(f"data.source {section.source!r} is none of tfds, annotations")
+    file = section[f"{split}_file"]
+    if not file:
+        raise InputError(f"data.{split}_file is empty; set --config.data.{split}_file=FILE")
+    return data.annotation_source(file, section.root, num_classes), file
 
 
 def _check_classes(config: ConfigDict, found: Any, where: str) -> None:

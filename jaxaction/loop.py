@@ -1,5 +1,6 @@
 """The training loop: builds everything a config names, goes on where the run stopped, trains."""
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,6 +15,7 @@ import jaxaction
 from jaxaction import (
     evaluate,
     from_config,
+    initial,
     progress,
     results,
     sharding,
@@ -22,7 +24,7 @@ from jaxaction import (
     workdir,
     xla_options,
 )
-from jaxaction.checkpoint import Checkpoints, newest_good
+from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good
 from jaxaction.data import Protocol
 from jaxaction.events import Events
 from jaxaction.optim import Schedule
@@ -66,13 +68,16 @@ def train(
     can mend; what concerns the config comes before anything is written or a first batch is read.
     """
     log = log if jax.process_index() == 0 else lambda text: None
+    initial.set_classes(config, log)
     parts = prepare(config)
     workdir.check(folder, config)
     newest = newest_good(folder, log)
+    check_resumable(folder, newest)
+    begun = initial.weights(config, log) if newest is None else {}
     workdir.claim(folder, config)
     names = parts.videos.label_names
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
-        place = _start(parts, checkpoints, newest)
+        place = _start(parts, checkpoints, newest, begun)
         log(_heading(parts, int(place.state.step)))
         with Events(folder, int(place.state.step)) as events:
             state = _run(parts, place, checkpoints, events, log)
@@ -109,15 +114,17 @@ def prepare(config: ConfigDict) -> Parts:
     )
 
 
-def _start(parts: Parts, checkpoints: Checkpoints, newest: int | None) -> Place:
-    """The place of the checkpoint `newest`, or that of a new run."""
+def _start(
+    parts: Parts, checkpoints: Checkpoints, newest: int | None, begun: dict[str, jax.Array]
+) -> Place:
+    """The place of the checkpoint `newest`, or that of a new run, with the weights of `begun`."""
     iterator = iter(parts.loader)
     create = partial(_create, parts)
     if newest is None:
         checkpoints.drop_after(-1)
-        return Place(
-            jax.jit(create, out_shardings=sharding.replicated(parts.mesh))(), iterator, [], {}
-        )
+        state = jax.jit(create, out_shardings=sharding.replicated(parts.mesh))()
+        state = dataclasses.replace(state, **initial.overlay(state.variables, begun))
+        return Place(state, iterator, [], {})
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)
     state, meta = checkpoints.restore(newest, abstract, iterator)
     return Place(state, iterator, meta["bad"], meta["metrics"])

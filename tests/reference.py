@@ -43,8 +43,12 @@ class Case:
         keys = self.meta["state_keys"]
         return {key: seeded_weight(key, tuple(shape)) for key, shape in keys.items()}
 
+    def pixels(self) -> np.ndarray:
+        """What went in, in the layout that it went in."""
+        return rng(self.meta["input_seed"]).standard_normal(self.meta["input_shape"])
+
     def clips(self) -> np.ndarray:
-        return to_clips(rng(self.meta["input_seed"]).standard_normal(self.meta["input_shape"]))
+        return to_clips(self.pixels())
 
 
 def to_clips(pixels: np.ndarray) -> np.ndarray:

@@ -7,22 +7,17 @@ import numpy as np
 from flax import traverse_util
 
 from jaxaction.errors import InputError
+from jaxaction.interop.layout import LEAVES, Path, fit, from_torch, to_torch, to_torch_shape
 from jaxaction.interop.mmaction_config import model_config
 from jaxaction.models import abstract_variables, build
 from jaxaction.models.mobilenet import TSMMobileNetV2, is_shifted
-from jaxaction.models.recognizers import TSM
+from jaxaction.models.recognizers import TSM, TSN
 from jaxaction.models.resnet import ResNet
 
-__all__ = ["convert", "model_config", "reference_key"]
+__all__ = ["convert", "from_torch", "model_config", "reference_key", "state_dict", "to_torch_shape"]
 
-Path = tuple[str, ...]
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
+# Networks whose convolutions have no axis of frames in the reference, but for non-local blocks.
+FLAT = (TSN, TSM, TSMMobileNetV2)
 
 
 def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,37 +29,36 @@ def convert(state_dict: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> 
     """
     model = build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
-    keys = {path: reference_key(model, path) for path in shapes}
-    given = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
-    variables, misfits = {}, []
-    for path in (path for path, key in keys.items() if key in given):
-        variables[path] = array = from_torch(given[keys[path]])
-        if array.shape != shapes[path].shape:
-            wanted = to_torch_shape(shapes[path].shape)
-            misfits.append(f"{keys[path]} {list(np.shape(given[keys[path]]))} instead of {wanted}")
-    missing = sorted(set(keys.values()) - set(given))
-    unexpected = sorted(set(given) - set(keys.values()))
-    if missing or unexpected or misfits:
-        raise InputError(_differences(missing, unexpected, misfits))
-    return traverse_util.unflatten_dict(variables)
+    found = fit(state_dict, {path: reference_key(model, path) for path in shapes}, shapes)
+    found.check()
+    return traverse_util.unflatten_dict(found.variables)
 
 
-def from_torch(array: np.ndarray) -> np.ndarray:
-    """Returns a weight in Flax's layout, as float32.
+def state_dict(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Returns the reference's `state_dict` of variables, which `convert` gives back exactly.
 
-    `[o, i, (t,) h, w]` becomes `[t, h, w, i, o]`, `[o, i]` becomes `[i, o]`.
+    Counters of batches (`num_batches_tracked`) are 0, so that PyTorch loads it strictly. InputError
+    for a network that the reference doesn't have.
     """
-    array = np.asarray(array, np.float32)
-    if array.ndim == 4:
-        array = array[:, :, None]
-    if array.ndim == 5:
-        return np.ascontiguousarray(array.transpose(2, 3, 4, 1, 0))
-    return np.ascontiguousarray(array.T)
+    model = build(config)
+    if getattr(model, "factorize", "all") != "all" or _slow_frames(model) != "stride":
+        raise InputError(
+            f"MMAction2 has no network like this {config['name']} (model.factorize,"
+            " model.slow_frames); its weights can't go there"
+        )
+    weights = {}
+    for path, leaf in traverse_util.flatten_dict(dict(variables)).items():
+        key = reference_key(model, path)
+        flat = isinstance(model, FLAT) and "non_local_block" not in path
+        weights[key] = to_torch(np.asarray(leaf), flat)
+        if path[-1] == "var":
+            counter = key.removesuffix("running_var") + "num_batches_tracked"
+            weights[counter] = np.zeros((), np.int64)
+    return weights
 
 
-def to_torch_shape(shape: tuple[int, ...]) -> list[int]:
-    """Returns the shape in the reference's layout of a weight of this shape, frames included."""
-    return [shape[4], shape[3], *shape[:3]] if len(shape) == 5 else list(shape[::-1])
+def _slow_frames(model: Any) -> str:
+    return getattr(model, "slow_frames", "stride")
 
 
 def reference_key(model: Any, path: Path) -> str:
@@ -97,9 +91,3 @@ def _wrapped(model: TSM, parts: list[str]) -> list[str]:
         elif rest[:2] == ["conv1", "conv"]:
             rest = [*rest[:2], "net", *rest[2:]]
     return outer + rest
-
-
-def _differences(missing: list[str], unexpected: list[str], misfits: list[str]) -> str:
-    parts = (("missing", missing), ("unexpected", unexpected), ("of another shape", misfits))
-    listed = [f"{len(keys)} {what}: {', '.join(keys)}" for what, keys in parts if keys]
-    return "the weights do not fit the model; " + "; ".join(listed)

@@ -56,9 +56,13 @@ def init(model: nn.Module, clip_shape: tuple[int, ...], key: jax.Array) -> dict[
 
 def abstract_variables(model: nn.Module) -> dict[str, Any]:
     """Returns the shapes and types of a model's variables, without computing any."""
+    return jax.eval_shape(lambda key: init(model, example_clip(model), key), jax.random.key(0))
+
+
+def example_clip(model: nn.Module) -> tuple[int, int, int, int, int]:
+    """Returns the shape of a small clip that the model can take."""
     frames = getattr(model, "num_segments", 0) or 4 * getattr(model, "resample_rate", 8)
-    clip_shape = (1, frames, 64, 64, model.in_channels)
-    return jax.eval_shape(lambda key: init(model, clip_shape, key), jax.random.key(0))
+    return (1, frames, 64, 64, model.in_channels)
 
 
 def frozen(value: Any) -> Any:

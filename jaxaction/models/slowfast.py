@@ -180,8 +180,12 @@ class SlowFast(nn.Module):
     @property
     def out_channels(self) -> int:
         """Channels that the head sees, of both paths."""
-        slow, fast = self.paths()
-        return SlowPath(**slow).out_channels + ResNet(**fast).out_channels
+        return SlowPath(**self.paths()[0]).out_channels + self.fast_channels
+
+    @property
+    def fast_channels(self) -> int:
+        """Channels that the head sees of the fast path, the first ones."""
+        return ResNet(**self.paths()[1]).out_channels
 
     def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> tuple[Array, Array]:
         """Returns the last slow and fast features, the reference's `extract_feat`."""

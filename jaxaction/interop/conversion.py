@@ -1,0 +1,136 @@
+"""From a `state_dict` of any known project to variables of a model, with a report."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+
+from jaxaction.errors import InputError
+from jaxaction.interop import foreign, layout, mmaction
+from jaxaction.interop.layout import LEAVES, Path
+from jaxaction.models import abstract_variables, build, example_clip
+from jaxaction.models.slowfast import SlowFast
+
+HEAD = "cls_head."
+
+
+class Conversion(NamedTuple):
+    """Variables `{"params", "batch_stats"}`, and the names (MMAction2's) behind them."""
+
+    variables: dict[str, Any]
+    source: str
+    matched: list[str]
+    fresh: list[str]  # initialised at random, since the weights have none for them
+    unused: list[str]  # weights that the model has no place for
+    reshaped: list[str]  # inflated over frames, or with zeros for the inputs from laterals
+
+    @property
+    def new_head(self) -> bool:
+        """Whether the classifier is a fresh one."""
+        return any(key.startswith(HEAD) for key in self.fresh)
+
+
+def convert(
+    weights: Mapping[str, np.ndarray], config: Mapping[str, Any], new_head: bool = False
+) -> Conversion:
+    """Fits weights of one of `foreign.SOURCES` to the model that `jaxaction.build(config)` makes.
+
+    Strict both ways: InputError lists what is missing, unexpected or of another shape, and names
+    weights that are not finite. What may differ: with `new_head` the classifier is a fresh one. 2D
+    ImageNet weights are inflated into 3D networks, as the reference does, and leave classifiers,
+    laterals, non-local blocks and the fast path fresh.
+    """
+    model, source = build(config), foreign.recognise(weights)
+    given = _renamed(layout.without_counters(weights), source, model)
+    shapes = traverse_util.flatten_dict(abstract_variables(model))
+    name = _plain_key if source.imagenet else mmaction.reference_key
+    names = {path: name(model, path) for path in shapes}
+    unused = [key for key in given if key.startswith(HEAD)] if new_head or source.imagenet else []
+    given = {key: value for key, value in given.items() if key not in unused}
+    reshaped = _inflate(given, names, shapes) if source.imagenet else []
+    found = layout.fit(given, names, shapes)
+    fresh = [key for key in found.missing if _may_be_fresh(key, source, new_head)]
+    found._replace(missing=[key for key in found.missing if key not in fresh]).check()
+    _check_finite(given)
+    fresh_paths = {path for path, key in names.items() if key in fresh}
+    leaves = found.variables | _initial(model, fresh_paths)
+    matched = [names[path] for path in found.variables]
+    variables = traverse_util.unflatten_dict(leaves)
+    return Conversion(variables, source.name, matched, fresh, unused, reshaped)
+
+
+def _renamed(
+    weights: Mapping[str, Any], source: foreign.Source, model: nn.Module
+) -> dict[str, Any]:
+    renamed = {new: weights[old] for old, new in source.rename(weights).items()}
+    if isinstance(model, SlowFast) and source.imagenet:
+        slow = "backbone.slow_path."
+        renamed = {key.replace("backbone.", slow, 1): value for key, value in renamed.items()}
+    classifier = f"{HEAD}fc_cls.weight"
+    if isinstance(model, SlowFast) and source.slow_first and classifier in renamed:
+        fast = model.fast_channels
+        renamed[classifier] = np.roll(renamed[classifier], fast, axis=1)
+    return renamed
+
+
+def _plain_key(model: nn.Module, path: Path) -> str:
+    """The reference's name without the wrappers of TSM, which pretrained networks don't have."""
+    del model
+    return ".".join([*path[1:-1], LEAVES[path[-1]]])
+
+
+def _may_be_fresh(key: str, source: foreign.Source, new_head: bool) -> bool:
+    if key.startswith(HEAD):
+        return new_head or source.imagenet
+    parts = ("non_local_block", "_lateral.", "backbone.fast_path.")
+    return source.imagenet and any(part in key for part in parts)
+
+
+def _inflate(
+    weights: dict[str, np.ndarray], names: Mapping[Path, str], shapes: Mapping[Path, Any]
+) -> list[str]:
+    """Spreads 2D kernels over the frames of 3D ones, in place; returns the names of those changed.
+
+    Each frame gets the kernel divided by their number, so that a still clip gives what the picture
+    gave (Carreira and Zisserman 2017). Inputs of the slow path that come from laterals get zeros.
+    """
+    changed = []
+    for path, key in names.items():
+        weight, shape = weights.get(key), layout.to_torch_shape(shapes[path].shape)
+        if weight is None or weight.ndim != 4 or list(weight[:, :, None].shape) == shape:
+            continue
+        frames, extra = shape[2], shape[1] - weight.shape[1]
+        if "slow_path.layer" in key and extra > 0:
+            weight = np.pad(weight, [(0, 0), (0, extra), (0, 0), (0, 0)])
+        weights[key] = np.repeat(
+            np.asarray(weight, np.float32)[:, :, None] / frames, frames, axis=2
+        )
+        changed.append(key)
+    return changed
+
+
+def _check_finite(weights: Mapping[str, np.ndarray]) -> None:
+    bad = [key for key, value in weights.items() if not np.isfinite(value).all()]
+    if bad:
+        raise InputError(
+            f"{len(bad)} weights have values that are not finite: {layout.some(bad)}; "
+            "take a checkpoint from before the training diverged"
+        )
+
+
+def _initial(model: nn.Module, paths: set[Path]) -> dict[Path, np.ndarray]:
+    """Fresh values (seed 0) of some of a model's variables."""
+    if not paths:
+        return {}
+
+    def leaves(key):
+        found = model.init(key, jnp.zeros(example_clip(model), jnp.float32), False)
+        flat = traverse_util.flatten_dict(found)
+        return {"/".join(path): flat[path] for path in paths}
+
+    found = jax.jit(leaves)(jax.random.key(0))
+    return {path: np.asarray(found["/".join(path)]) for path in paths}

@@ -1,0 +1,92 @@
+"""PyTorch's layout of weights and ours, and how a `state_dict` is fitted to a model."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxaction.errors import InputError
+
+Path = tuple[str, ...]
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+SHOWN = 8  # names of each kind in a message
+
+
+class Fit(NamedTuple):
+    """Weights at their places in a model, and what did not fit; names are the reference's."""
+
+    variables: dict[Path, np.ndarray]
+    missing: list[str]  # the model has them, the weights don't
+    unused: list[str]
+    misfits: list[str]  # of another shape
+
+    def check(self) -> None:
+        """Raises InputError that lists what did not fit, if anything."""
+        kinds = {
+            "missing": self.missing,
+            "unexpected": self.unused,
+            "of another shape": self.misfits,
+        }
+        listed = [f"{len(keys)} {kind}: {some(keys)}" for kind, keys in kinds.items() if keys]
+        if listed:
+            raise InputError("the weights do not fit the model; " + "; ".join(listed))
+
+
+def some(names: Iterable[str]) -> str:
+    """The first few names, and how many there are besides."""
+    names = list(names)
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def fit(
+    weights: Mapping[str, np.ndarray], names: Mapping[Path, str], shapes: Mapping[Path, Any]
+) -> Fit:
+    """Puts each weight where `names` says; `shapes` are the model's. Counters are left out."""
+    given = without_counters(weights)
+    variables, misfits = {}, []
+    for path in (path for path, key in names.items() if key in given):
+        weight = given[names[path]]
+        variables[path] = array = from_torch(weight)
+        if array.shape != shapes[path].shape:
+            wanted = to_torch_shape(shapes[path].shape)
+            misfits.append(f"{names[path]} {list(np.shape(weight))} instead of {wanted}")
+    missing = sorted(set(names.values()) - set(given))
+    return Fit(variables, missing, sorted(set(given) - set(names.values())), misfits)
+
+
+def without_counters(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights without PyTorch's `num_batches_tracked`."""
+    return {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+
+
+def from_torch(array: np.ndarray) -> np.ndarray:
+    """Returns a weight in Flax's layout, as float32.
+
+    `[o, i, (t,) h, w]` becomes `[t, h, w, i, o]`, `[o, i]` becomes `[i, o]`.
+    """
+    array = np.asarray(array, np.float32)
+    if array.ndim == 4:
+        array = array[:, :, None]
+    if array.ndim == 5:
+        return np.ascontiguousarray(array.transpose(2, 3, 4, 1, 0))
+    return np.ascontiguousarray(array.T)
+
+
+def to_torch(array: np.ndarray, flat: bool = False) -> np.ndarray:
+    """The way back; `flat` leaves out a convolution's axis of frames, which has one."""
+    if array.ndim != 5:
+        return np.ascontiguousarray(array.T)
+    array = array.transpose(4, 3, 0, 1, 2)
+    return np.ascontiguousarray(array[:, :, 0] if flat else array)
+
+
+def to_torch_shape(shape: tuple[int, ...]) -> list[int]:
+    """Returns the shape in the reference's layout of a weight of this shape, frames included."""
+    return [shape[4], shape[3], *shape[:3]] if len(shape) == 5 else list(shape[::-1])

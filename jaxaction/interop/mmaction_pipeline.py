@@ -1,0 +1,89 @@
+"""MMAction2's data pipelines as the values of a config: how frames are sampled and cropped."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxaction.errors import InputError
+
+CROPS = {"CenterCrop": "center", "ThreeCrop": "three", "TenCrop": "ten"}
+SAMPLERS = ("SampleFrames", "DenseSampleFrames")
+WINDOW = 64  # frames that a dense clip of segments fills
+
+
+def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns config values, `{"test.clip_len": 8, ...}`, of a whole MMAction2 config, 1.x or 0.x.
+
+    Of `data` the sampling and the pixels' scale, of `val` and `test` the protocol; what the file
+    doesn't say is left out. InputError names a sampling or a crop that is not supported.
+    """
+    flat = settings["model"].get("type") == "Recognizer2D"
+    values = _pixels(settings)
+    for section, key in (("data", "train"), ("val", "val"), ("test", "test")):
+        steps = _pipeline(settings, key)
+        found = _sampling(steps, flat, key) | _size(steps, section)
+        values |= {f"{section}.{name}": value for name, value in found.items()}
+    return values | _average(settings)
+
+
+def _pipeline(settings: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
+    steps = settings.get(f"{key}_pipeline")
+    if steps is None:
+        steps = settings.get("data", {}).get(key, {}).get("pipeline", [])
+    return [dict(step) for step in steps]
+
+
+def _pixels(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """In 1.x the network normalises, in 0.x the pipeline does."""
+    normalize = settings["model"].get("data_preprocessor") or {}
+    for step in _pipeline(settings, "test"):
+        normalize = step if step.get("type") == "Normalize" else normalize
+    pairs = ((f"data.{name}", normalize.get(name)) for name in ("mean", "std"))
+    return {key: tuple(map(float, value)) for key, value in pairs if value}
+
+
+def _sampling(steps: list[Mapping[str, Any]], flat: bool, where: str) -> dict[str, Any]:
+    sampler = _find(steps, SAMPLERS)
+    if sampler is None:
+        other = next((s["type"] for s in steps if "Sample" in s.get("type", "")), "")
+        if other:
+            raise InputError(f"{where}_pipeline: {other} is not supported; known are {SAMPLERS}")
+        return {}
+    clips, interval = sampler.get("num_clips", 1), sampler.get("frame_interval", 1)
+    dense, train = sampler["type"] == "DenseSampleFrames", where == "train"
+    if flat:
+        found = {"sampling": "segments", "clip_len": clips, "num_clips": 1}
+        found["num_clips"] += bool(sampler.get("twice_sample"))
+        interval = WINDOW // clips if dense else interval
+    else:
+        found = {"sampling": "clips", "clip_len": sampler["clip_len"], "num_clips": clips}
+    if dense:
+        found |= {"sampling": "dense", "num_clips": sampler.get("num_sample_positions", 10)}
+    found["frame_interval"] = interval
+    return {key: value for key, value in found.items() if key != "num_clips" or not train}
+
+
+def _size(steps: list[Mapping[str, Any]], section: str) -> dict[str, Any]:
+    """The first resizing that keeps the shape is to a short side; then come the crops."""
+    found = {}
+    scale = next((s["scale"] for s in steps if s.get("type") == "Resize"), None)
+    if scale is not None and -1 in tuple(scale):
+        found["short_side"] = max(scale)
+    crop = _find(steps, CROPS)
+    if crop is not None and section != "data":
+        size = crop["crop_size"]
+        found["size"] = (size, size) if isinstance(size, int) else tuple(size)
+        found["crops"] = CROPS[crop["type"]]
+    return found
+
+
+def _average(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """TSN's features are averaged before its classifier, which is the mean of logits."""
+    head, test = settings["model"].get("cls_head", {}), settings["model"].get("test_cfg") or {}
+    if head.get("type") == "TSNHead":
+        return {"test.average": "score"}
+    average = head.get("average_clips") or test.get("average_clips")
+    return {"test.average": average} if average else {}
+
+
+def _find(steps: list[Mapping[str, Any]], kinds: Any) -> Mapping[str, Any] | None:
+    return next((step for step in steps if step.get("type") in kinds), None)

@@ -1,0 +1,1 @@
+"""Reads the pickles inside PyTorch's checkpoints; nothing that they name is imported or called."""

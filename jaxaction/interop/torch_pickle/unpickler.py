@@ -1,0 +1,87 @@
+"""An unpickler for which a name is a key of a table, never something to import."""
+
+import pickle
+from typing import Any, BinaryIO, NamedTuple
+
+from jaxaction.interop.torch_pickle import opcodes
+from jaxaction.interop.torch_pickle.functions import CONSTANTS, FUNCTIONS
+from jaxaction.interop.torch_pickle.names import runs_code
+from jaxaction.interop.torch_pickle.objects import (
+    Dtype,
+    Inert,
+    Known,
+    Placeholder,
+    Storage,
+    StorageKind,
+    Unusable,
+)
+
+MAX_NAME = 1000
+NAME_COST = 1000  # bytes of memory, roughly, that a class takes
+FREE_COST = 2**20
+
+
+class Pickled(NamedTuple):
+    """What a pickle built, and the dtypes of the storages that it named, by their keys."""
+
+    value: Any
+    dtypes: dict[str, Dtype]
+
+
+def load(file: BinaryIO) -> Pickled:
+    """Returns what the pickle at `file`'s position builds, and leaves `file` behind it.
+
+    Its value is made of `objects` and of Python's own containers and numbers. Unusable if a name
+    in it runs code; any other Exception if the pickle is malformed.
+    """
+    start = file.tell()
+    opcodes.check(file)
+    end = file.tell()
+    file.seek(start)
+    reader = Unpickler(file, end - start)
+    value = reader.load()
+    file.seek(end)
+    return Pickled(value, reader.dtypes)
+
+
+class Unpickler(pickle.Unpickler):
+    """Reads one pickle of this length; what its calls may cost in memory grows with it."""
+
+    def __init__(self, file: BinaryIO, length: int):
+        super().__init__(file, encoding="latin1")
+        self.dtypes: dict[str, Dtype] = {}
+        self._left = 8 * length + FREE_COST
+        self._placeholders: dict[str, type[Placeholder]] = {}
+
+    def find_class(self, module: str, name: str) -> Inert | type[Placeholder]:
+        """Returns the table's entry or a Placeholder; Unusable if the name is of RUNS_CODE."""
+        if len(module) + len(name) > MAX_NAME:
+            raise ValueError(f"a name of more than {MAX_NAME} letters")
+        given = f"{module}.{name}"
+        full = f"builtins.{name}" if module == "__builtin__" else given
+        if full in FUNCTIONS:
+            return Known(full, FUNCTIONS[full], self._pay)
+        if full in CONSTANTS:
+            return CONSTANTS[full]
+        if runs_code(full):
+            raise Unusable.running(given)
+        if full not in self._placeholders:
+            self._pay(NAME_COST)
+            self._placeholders[full] = type("Placeholder", (Placeholder,), {"name": full})
+        return self._placeholders[full]
+
+    def persistent_load(self, pid: Any) -> Any:
+        """Returns the storage that `pid` describes; for a module's source, the class beside it."""
+        if pid[0] == "module":
+            return pid[1]
+        tag, kind, key, _device, numel, *view = pid
+        if tag != "storage" or not isinstance(kind, StorageKind) or not isinstance(key, str):
+            raise ValueError("an unknown kind of storage")
+        self.dtypes.setdefault(key, kind.dtype)
+        _view_key, start, numel = (view and view[0]) or (key, 0, numel)
+        return Storage(key, kind.dtype, start, numel)
+
+    def _pay(self, cost):
+        self._left -= cost
+        if self._left < 0:
+            raise ValueError("it asks for far more memory than it fills")

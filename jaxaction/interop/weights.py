@@ -1,0 +1,74 @@
+"""Files of weights, `.pth` and `.safetensors`, in and out."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from jaxaction.errors import InputError
+from jaxaction.interop.pth import read_pth
+from jaxaction.results import replace
+
+# Where checkpoints keep their weights: mmengine and most others, PySlowFast, torchvision.
+INSIDE = ("state_dict", "model_state", "model_state_dict", "model")
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Returns the `state_dict` in a file, whatever else the file holds; float, PyTorch's layout.
+
+    The kind of file is told by its content. A leading `module.` of data-parallel training is taken
+    off the names. InputError, one line, for a file that can't be read or holds no weights.
+    """
+    path = Path(path)
+    content = _read_safetensors(path) if _is_safetensors(path) else read_pth(path)
+    inside = [key for key in INSIDE if isinstance(content.get(key), Mapping)]
+    weights = content[inside[0]] if inside else content
+    arrays = {key: value for key, value in weights.items() if isinstance(value, np.ndarray)}
+    if not arrays:
+        raise InputError(f"{path} holds no weights by name; give a checkpoint with a state_dict")
+    return {key.removeprefix("module."): value for key, value in arrays.items()}
+
+
+def write_weights(path: str | Path, weights: Mapping[str, np.ndarray]) -> None:
+    """Writes a `state_dict` as the file's name ends: `.safetensors`, or `.pth` by PyTorch.
+
+    A `.pth` holds `{"state_dict": weights, "meta": {}}`. InputError for another ending, for a file
+    that exists, and for `.pth` where PyTorch is not installed.
+    """
+    path = Path(path)
+    if path.exists():
+        raise InputError(f"{path} exists already; give another name")
+    if path.suffix == ".safetensors":
+        replace(path, lambda file: file.write(safetensors.numpy.save(dict(weights))))
+    elif path.suffix in (".pth", ".pt"):
+        _write_pth(path, weights)
+    else:
+        raise InputError(f"{path}: a file of weights ends in .safetensors or .pth")
+
+
+def _write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise InputError(f"{path} needs PyTorch, which is not installed; name it .safetensors")
+    import torch
+
+    tensors = {key: torch.from_numpy(np.array(value)) for key, value in weights.items()}
+    replace(path, lambda file: torch.save({"state_dict": tensors, "meta": {}}, file))
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Eight bytes of the header's length, then the header, a JSON object."""
+    try:
+        with path.open("rb") as file:
+            return file.read(9)[8:] == b"{"
+    except OSError:
+        return False
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return safetensors.numpy.load_file(path)
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged or cut off ({error}); download it again") from error

@@ -1,0 +1,163 @@
+"""Weights are fitted strictly, inflated as the reference does, and refused where they are wrong."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxaction
+from jaxaction.errors import InputError
+from jaxaction.interop import conversion, layout, mmaction
+from jaxaction.interop.weights import read_weights, write_weights
+from tests.reference import seeded_weight
+
+TINY = {"num_classes": 4, "depth": 50, "stage_blocks": (1, 1), "width": 8}
+TSN = {"name": "tsn", **TINY}
+
+
+def weights(config):
+    """Seeded weights of a network under the reference's names."""
+    model = jaxaction.build(config)
+    clip = jaxaction.models.example_clip(model)
+    variables = jaxaction.init(model, clip, jax.random.key(0))
+    names = mmaction.state_dict(variables, config)
+    return {
+        key: seeded_weight(key, value.shape)
+        for key, value in layout.without_counters(names).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def image_network():
+    """A small 2D network under torchvision's names."""
+    named = {}
+    for key, value in weights(TSN).items():
+        key = key.removeprefix("backbone.").replace("cls_head.fc_cls", "fc")
+        key = key.replace("downsample.conv", "downsample.0").replace(
+            "downsample.bn", "downsample.1"
+        )
+        for i in "123":
+            key = key.replace(f"conv{i}.conv", f"conv{i}").replace(f"conv{i}.bn", f"bn{i}")
+        named[key] = value
+    return named
+
+
+def kernel(found, *path):
+    leaf = found.variables["params"]
+    for part in path:
+        leaf = leaf[part]
+    return leaf["conv"]["kernel"]
+
+
+def test_a_new_head_is_fresh_and_the_rest_is_the_files():
+    found = conversion.convert(weights(TSN), TSN | {"num_classes": 7}, new_head=True)
+    head = ["cls_head.fc_cls.bias", "cls_head.fc_cls.weight"]
+    assert (found.fresh, sorted(found.unused), found.new_head) == (head, head, True)
+    assert found.variables["params"]["cls_head"]["fc_cls"]["kernel"].shape == (16 * 4, 7)
+    theirs = mmaction.convert(weights(TSN), TSN)["params"]["backbone"]
+    jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["backbone"], theirs)
+
+
+def test_a_head_of_other_classes_is_refused_without_being_asked_for():
+    with pytest.raises(InputError, match=r"cls_head.fc_cls.weight \[4, 64\] instead of \[7, 64\]"):
+        conversion.convert(weights(TSN), TSN | {"num_classes": 7})
+
+
+@pytest.mark.parametrize("change", ["missing", "more"])
+def test_half_matching_weights_are_refused_with_a_new_head_too(change):
+    given = weights(TSN)
+    if change == "missing":
+        del given["backbone.layer2.0.conv1.bn.bias"]
+    given |= {"backbone.layer9.weight": np.zeros(2)} if change == "more" else {}
+    name = {"missing": "1 missing: backbone.layer2.0.conv1.bn.bias"}.get(change, "1 unexpected")
+    with pytest.raises(InputError, match=name):
+        conversion.convert(given, TSN, new_head=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused_by_name(value):
+    given = weights(TSN)
+    given["backbone.conv1.bn.bias"][3] = value
+    with pytest.raises(InputError, match="1 weights .* not finite: backbone.conv1.bn.bias;"):
+        conversion.convert(given, TSN)
+
+
+def test_image_weights_go_into_2d_networks_as_they_are(image_network):
+    for name in ("tsn", "tsm"):  # TSM has wrappers in the reference's names
+        found = conversion.convert(image_network, TINY | {"name": name})
+        expected = mmaction.convert(weights(TSN), TSN)["params"]["backbone"]
+        jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["backbone"], expected)
+        assert found.reshaped == [] and found.new_head
+
+
+def test_image_weights_are_spread_over_the_frames_of_inflated_kernels(image_network):
+    found = conversion.convert(image_network, {"name": "i3d", **TINY, "conv1_kernel": (5, 7, 7)})
+    stem = kernel(found, "backbone", "conv1")
+    flat = layout.from_torch(image_network["conv1.weight"])
+    assert stem.shape == (5, 7, 7, 3, 8)
+    np.testing.assert_allclose(stem, np.repeat(flat / 5, 5, axis=0), rtol=1e-6)
+    assert "backbone.layer1.0.conv1.conv.weight" in found.reshaped
+    assert "backbone.layer1.0.conv2.conv.weight" not in found.reshaped
+
+
+def test_image_weights_leave_laterals_and_the_fast_path_fresh(image_network):
+    found = conversion.convert(image_network, {"name": "slowfast", **TINY})
+    slow = kernel(found, "backbone", "slow_path", "layer1", "0", "conv1")
+    flat = layout.from_torch(image_network["layer1.0.conv1.weight"])
+    np.testing.assert_array_equal(slow[..., :8, :], flat)
+    assert slow.shape[-2] == 8 + 2 and not slow[..., 8:, :].any()
+    parts = ("backbone.fast_path.", "_lateral.", "cls_head.")
+    assert found.fresh and all(any(part in key for part in parts) for key in found.fresh)
+
+
+def test_image_weights_leave_non_local_blocks_fresh(image_network):
+    config = {"name": "i3d", **TINY, "non_local": (0, 1)}
+    found = conversion.convert(image_network, config)
+    fresh = [key for key in found.fresh if "non_local_block" in key]
+    assert len(found.fresh) == len(fresh) + 2 > 2
+    assert not kernel(found, "backbone", "layer2", "0", "non_local_block", "conv_out").any()
+
+
+def test_factorised_convolutions_take_no_image_weights(image_network):
+    config = {"name": "r2plus1d", **TINY, "norm_eps": 1e-5}
+    with pytest.raises(InputError, match="do not fit the model; .*missing: backbone.conv1.conv"):
+        conversion.convert(image_network, config)
+
+
+def test_networks_that_the_reference_does_not_have_do_not_go_there():
+    config = {"name": "r2plus1d", **TINY, "depth": 18, "factorize": "torchvision"}
+    with pytest.raises(InputError, match="MMAction2 has no network like this r2plus1d"):
+        mmaction.state_dict({}, config)
+
+
+@pytest.mark.parametrize("outer", ["state_dict", "model_state", "model", ""])
+def test_weights_are_found_wherever_a_checkpoint_keeps_them(outer, monkeypatch, tmp_path):
+    inside = {"module.a.weight": np.ones(2), "epoch": 3}
+    content = {outer: inside, "meta": {}} if outer else inside
+    monkeypatch.setattr("jaxaction.interop.weights.read_pth", lambda path: content)
+    assert list(read_weights(tmp_path / "x.pth")) == ["a.weight"]
+
+
+def test_a_file_of_safetensors_is_read_and_not_overwritten(tmp_path):
+    file = tmp_path / "weights.safetensors"
+    given = weights(TSN)
+    write_weights(file, given)
+    found = read_weights(file)
+    assert set(found) == set(given)
+    np.testing.assert_array_equal(found["cls_head.fc_cls.weight"], given["cls_head.fc_cls.weight"])
+    with pytest.raises(InputError, match="exists already; give another name"):
+        write_weights(file, given)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(InputError, match="damaged.safetensors is damaged or cut off"):
+        read_weights(damaged)
+
+
+def test_a_file_of_weights_needs_a_known_ending(tmp_path):
+    with pytest.raises(InputError, match="ends in .safetensors or .pth"):
+        write_weights(tmp_path / "weights.bin", {})
+
+
+def test_a_checkpoint_without_weights_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr("jaxaction.interop.weights.read_pth", lambda path: {"meta": {"epoch": 3}})
+    with pytest.raises(InputError, match="holds no weights by name"):
+        read_weights(tmp_path / "x.pth")

@@ -1,0 +1,101 @@
+"""A run that begins with another one's weights, and takes its classes from its own videos."""
+
+import jax
+import numpy as np
+import pytest
+
+import jaxaction
+from jaxaction import checkpoint, from_config, initial, loop
+from jaxaction.errors import InputError
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    tiny_run.write_clips(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def other(clips, tmp_path_factory):
+    """The directory of a run on five classes, of random weights."""
+    folder = str(tmp_path_factory.mktemp("other") / "run")
+    config = tiny_run.config(clips)
+    config.model.num_classes = 5
+    model = from_config.model(config)
+
+    variables = jaxaction.init(model, from_config.clip_shape(config), jax.random.key(7))
+    checkpoint.save_run(folder, config, variables, tuple("abcde"))
+    return folder
+
+
+@pytest.fixture
+def config(clips, other):
+    config = tiny_run.config(clips)
+    config.model.num_classes = 400
+    config.init_from = other
+    return config
+
+
+def test_classes_are_those_of_the_list_and_the_head_is_replaced(config, other, tmp_path):
+    lines = []
+    config.train.epochs = 0.0  # tests what it began with
+    loop.train(config, str(tmp_path), lines.append)
+    assert lines[0] == "3 classes, as the training videos have (config: 400)"
+    assert f"begins with the weights of {other}, step 0" in lines
+    replaced = "the classifier of 5 classes is replaced by a fresh one of 3"
+    assert replaced in lines
+    assert any("top-5 100.0 %" in line for line in lines)  # of three classes all
+
+
+def test_all_but_the_head_is_the_other_runs(config, other):
+    initial.set_classes(config, lambda line: None)
+    begun = initial.weights(config, lambda line: None)
+    theirs = checkpoint.load_run(other).variables
+    np.testing.assert_array_equal(
+        begun["params/backbone/conv1/conv/kernel"],
+        theirs["params"]["backbone"]["conv1"]["conv"]["kernel"],
+    )
+    assert not any("cls_head" in key for key in begun)
+    fresh = {"params": {"cls_head": {"bias": 1}, "backbone": {"x": 0}}}
+    assert initial.overlay(fresh, {"params/backbone/x": 5}) == {
+        "params": {"cls_head": {"bias": 1}, "backbone": {"x": 5}}
+    }
+
+
+def test_a_head_of_as_many_classes_is_kept(config):
+    config.model.num_classes = 5
+    lines = []
+    begun = initial.weights(config, lines.append)
+    assert "params/cls_head/fc_cls/kernel" in begun and len(lines) == 1
+
+
+def test_another_network_is_refused_before_anything_is_written(config, tmp_path):
+    config.model.width = 8
+    with pytest.raises(InputError, match="holds another network: .* weights differ"):
+        loop.train(config, str(tmp_path / "run"), lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_pixels_than_there_are_told(config):
+    config.data.mean = (1.0, 2.0, 3.0)
+    lines = []
+    config.model.num_classes = 5
+    initial.weights(config, lines.append)
+    assert lines[-1].startswith("warning: ") and "has data.mean=(123.675" in lines[-1]
+
+
+def test_no_classes_means_as_many_as_the_videos_have(clips):
+    config = tiny_run.config(clips)
+    config.model.num_classes = 0
+    initial.set_classes(config, lambda line: None)
+    assert config.model.num_classes == 3
+
+
+def test_a_run_that_begins_afresh_keeps_its_number_of_classes(clips):
+    config = tiny_run.config(clips)
+    config.model.num_classes = 9
+    initial.set_classes(config, lambda line: None)
+    assert config.model.num_classes == 9
+    assert initial.weights(config, lambda line: None) == {}
