@@ -143,6 +143,18 @@ def _heading(parts: Parts, step: int) -> str:
         f"{parts.config.model.name} {begin} {parts.total_steps} steps on {len(parts.videos)} videos"
         f" ({parts.steps_per_epoch} an epoch); batch {train.batch_size} on {parts.mesh.size}"
         f" {jax.devices()[0].platform} devices, learning rate {parts.schedule.learning_rate:g}"
+        + _scaling(parts.config)
+    )
+
+
+def _scaling(config: ConfigDict) -> str:
+    """How the learning rate follows the batch, where it does."""
+    reference = config.optim.reference_batch
+    if reference in (0, config.train.batch_size):
+        return ""
+    return (
+        f" ({config.optim.learning_rate:g} for a batch of {reference};"
+        " --config.optim.reference_batch=0 leaves it)"
     )
 
 

@@ -115,6 +115,14 @@ def test_a_run_says_what_it_does_and_ends_with_the_test(undisturbed):
     assert lines[-1].endswith("(6 videos)")
 
 
+def test_the_learning_rate_that_follows_the_batch_is_told(folder):
+    config = tiny_run.config(folder)
+    assert loop._scaling(config) == ""
+    config.optim.reference_batch = 8
+    told = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
+    assert loop._scaling(config) == told
+
+
 def test_a_run_writes_checkpoints_and_event_files(undisturbed):
     workdir, _ = undisturbed
     assert checkpoint.steps(str(workdir)) == [6, 8, 9]

@@ -105,8 +105,9 @@ def at_least_float32(x: Array) -> Array:
 
 
 def batch_groups(batch: int, bn_group: int) -> int:
-    """Returns how many groups of `bn_group` clips the batch has; ValueError if they don't fit."""
-    if bn_group == 0:
+    """Returns how many groups of `bn_group` clips the batch has, one if it is smaller; ValueError
+    if they don't fit."""
+    if bn_group == 0 or batch < bn_group:
         return 1
     if batch % bn_group:
         raise ValueError(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaction.models.layers import BatchNorm, max_pool, normalize, relu
+from jaxaction.models.layers import BatchNorm, batch_groups, max_pool, normalize, relu
 
 
 def apply_norm(x, **fields):
@@ -48,6 +48,10 @@ def test_groups_of_clips_have_statistics_of_their_own():
 def test_group_that_does_not_divide_the_batch_is_refused():
     with pytest.raises(ValueError, match="model.bn_group 3 does not divide the batch of 4 clips"):
         apply_norm(jnp.ones((4, 2)), bn_group=3)
+
+
+def test_a_batch_smaller_than_the_group_shares_its_statistics():
+    assert [batch_groups(batch, 16) for batch in (4, 16, 32)] == [1, 1, 2]
 
 
 def test_bfloat16_input_keeps_float32_statistics():

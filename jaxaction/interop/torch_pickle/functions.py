@@ -33,8 +33,6 @@ def numpy_array(data: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Va
     """Returns the bytes `data` as an array of exactly this shape; Dropped if not of numbers."""
     if not isinstance(dtype, NumpyDtype) or not dtype.numpy or not isinstance(data, BYTES):
         return Value(Dropped("numpy.ndarray"))
-    if order not in ("C", "F"):
-        raise ValueError("an order of axes that is neither C nor F")
     return Value(np.frombuffer(data, dtype.numpy).reshape(shape, order=order))
 
 
