@@ -54,7 +54,7 @@ def convert(
     reshaped = _inflate(given, names, shapes) if source.imagenet else []
     found = layout.fit(given, names, shapes)
     fresh = [key for key in found.missing if _may_be_fresh(key, source, new_head)]
-    found._replace(missing=[key for key in found.missing if key not in fresh]).check()
+    found._replace(missing=[key for key in found.missing if key not in fresh]).check(layout.SHOWN)
     _check_finite(given)
     fresh_paths = {path for path, key in names.items() if key in fresh}
     leaves = found.variables | _initial(model, fresh_paths)

@@ -15,7 +15,7 @@ LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
-SHOWN = 8  # names of each kind in a message
+SHOWN = 8  # names of each kind in a message of the command line
 
 
 class Fit(NamedTuple):
@@ -26,23 +26,26 @@ class Fit(NamedTuple):
     unused: list[str]
     misfits: list[str]  # of another shape
 
-    def check(self) -> None:
-        """Raises InputError that lists what did not fit, if anything."""
+    def check(self, shown: int | None = None) -> None:
+        """Raises InputError that lists what did not fit, if anything: the first `shown` of each
+        kind (None: all)."""
         kinds = {
             "missing": self.missing,
             "unexpected": self.unused,
             "of another shape": self.misfits,
         }
-        listed = [f"{len(keys)} {kind}: {some(keys)}" for kind, keys in kinds.items() if keys]
+        listed = [
+            f"{len(keys)} {kind}: {some(keys, shown)}" for kind, keys in kinds.items() if keys
+        ]
         if listed:
             raise InputError("the weights do not fit the model; " + "; ".join(listed))
 
 
-def some(names: Iterable[str]) -> str:
-    """The first few names, and how many there are besides."""
+def some(names: Iterable[str], shown: int | None = SHOWN) -> str:
+    """The first few names (None: all), and how many there are besides."""
     names = list(names)
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    left = len(names[shown:]) if shown else 0
+    return ", ".join(names[:shown]) + (f" and {left} more" if left else "")
 
 
 def fit(

@@ -61,6 +61,12 @@ def test_missing_unexpected_and_misshapen_weights_are_all_listed():
     assert "cls_head.fc_cls.weight [7, 8] instead of [4, 8]" in str(error.value)
 
 
+def test_all_of_many_missing_weights_are_listed():
+    with pytest.raises(ValueError) as error:
+        mmaction.convert({}, CONFIG)
+    assert all(key in str(error.value) for key in state_dict(CONFIG))
+
+
 @pytest.mark.parametrize(("given", "wanted"), [("tsm", "tsn"), ("tsn", "tsm")])
 def test_weights_of_the_other_2d_family_are_refused(given, wanted):
     with pytest.raises(ValueError, match=r"conv1\.conv\.net\.weight"):
