@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from flax import traverse_util
 
 import jaxaction
 from jaxaction import flags, from_config, optim
@@ -182,14 +183,22 @@ def test_recipe_takes_the_views_of_the_reference(name, kind):
 
 
 def test_tsm_recipe_gives_every_parameter_the_reference_group():
-    config = load("tsm:r50-1x1x8-k400")
-    params = from_config.abstract_variables(config)["params"]
-    groups = {}
-    for path, _ in jax.tree_util.tree_leaves_with_path(params):
-        row = optim.multipliers(optim.path_name(path), config.optim.multipliers)
-        groups[row] = groups.get(row, 0) + 1
-    # The reference's group sizes: 53 convolutions, 106 of norms, the classifier's two.
-    assert groups == {(1, 1): 53, (1, 0): 106, (5, 1): 1, (10, 0): 1}
+    (expected,) = PIPELINE["parameter_groups"]
+    name = next(name for name, row in RECIPES.items() if row.reference == expected["config"])
+    config = load(name)
+    model, groups = from_config.model(config), {}
+    for path in traverse_util.flatten_dict(from_config.abstract_variables(config)["params"]):
+        rate, decay = optim.multipliers("/".join(path), config.optim.multipliers)
+        settings = (rate * config.optim.learning_rate, decay * config.optim.weight_decay)
+        groups[mmaction.reference_key(model, ("params", *path))] = settings
+    wanted = {
+        param: (group["lr"], group["weight_decay"])
+        for group in expected["groups"]
+        for param in group["params"]
+    }
+    assert groups.keys() == wanted.keys()
+    for param, settings in wanted.items():
+        assert groups[param] == pytest.approx(settings), param
 
 
 def test_views_follow_the_data_and_not_the_other_way():
