@@ -12,7 +12,7 @@ COMMANDS = {
     "flops": (flops, "count the multiply-adds of a config's network, layer by layer"),
     "zoo": (zoo, "list the configs' variants: their cost, and their published accuracy"),
 }
-WITH_CONFIG = ("convert", "flops")  # take --config.key=value
+WITH_CONFIG = ("predict", "convert", "flops")  # take --config.key=value
 
 
 class _Parser(argparse.ArgumentParser):

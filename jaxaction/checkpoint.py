@@ -43,9 +43,14 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
 
     InputError if the directory holds no good checkpoint.
     """
+    if Path(workdir).is_file():
+        raise InputError(f"{workdir} is a file; `jaxaction convert` makes a run's directory of it")
     step = newest_good(workdir, log)
     if step is None:
-        raise InputError(f"{workdir} holds no checkpoint; train.py --workdir {workdir} writes them")
+        raise InputError(
+            f"{workdir} holds no checkpoint; train.py --workdir {workdir} writes them, and"
+            " `jaxaction convert` does"
+        )
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
         config = from_config.from_dict(meta["config"])

@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -39,18 +39,23 @@ def main(args: argparse.Namespace) -> int:
     if args.to:
         return _write(args)
     if not args.out or bool(args.config) == bool(args.mmaction_config):
-        raise InputError("give --out DIR, and either --config or --mmaction-config; or give --to")
+        raise InputError("give --out DIR and one of --config and --mmaction-config; or give --to")
+    if args.new_head is not None and args.new_head < 1:
+        raise InputError(f"--new-head {args.new_head} is no number of classes; give 1 or more")
     if Path(args.out).exists() and (Path(args.out).is_file() or any(Path(args.out).iterdir())):
         raise InputError(f"--out {args.out} exists already; give another directory")
-    config = _config(args)
+    config, whose = _config(args)
     weights = read_weights(args.source)
-    source = foreign.recognise(weights)
+    source = _named(args.source, foreign.recognise, weights)
     changed = _take_conventions(config, source.conventions)
     flags.apply_overrides(config, args.overrides)
     if args.new_head is not None:
         config.model.num_classes = args.new_head
     from_config.check_numbers(config)
     found = _convert(weights, config, args)
+    other = _published_for(args.source, args.config)
+    if other:
+        print(f"warning: a file of this name was published for {other}")
     labels = _labels(args.labels, config, found.new_head)
     _save(args.out, config, found.variables, labels)
     print(f"{args.source}: {_report(found)}")
@@ -60,6 +65,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"the classifier is replaced by a fresh one of {config.model.num_classes} classes")
     test = from_config.protocol(config.test)
     print(f"{args.out}: {config.model.name}, {config.model.num_classes} classes, test {test}")
+    print(f"to train from it: train.py --config {whose} --config.init_from={args.out}")
     return 0
 
 
@@ -69,26 +75,47 @@ def kinetics_labels() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-def _config(args: argparse.Namespace) -> ConfigDict:
+def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
+    """The config, and what `train.py --config` takes for a recipe of it."""
     if args.config:
-        return flags.load_config(*flags.split_variant(args.config))
-    settings = read_config(args.mmaction_config)
+        return flags.load_config(*flags.split_variant(args.config)), args.config
+    file = args.mmaction_config
+    settings = read_config(file)
     if not isinstance(settings.get("model"), Mapping):
-        raise InputError(f"{args.mmaction_config} has no model; give a recognizer's config")
-    model = mmaction.model_config(settings["model"])
-    config = _nearest_config(model["name"].partition("_")[0], Path(args.mmaction_config).stem)
+        raise InputError(f"{file} has no model; give a recognizer's config")
+    model = _named(file, mmaction.model_config, settings["model"])
+    family, variant = _nearest_variant(model["name"].partition("_")[0], Path(file).stem)
+    config = zoo.family_config(family, variant)
     config.model = ConfigDict(model | {"bn_group": config.model.bn_group})
-    for key, value in run_settings(settings).items():
+    for key, value in _named(file, run_settings, settings).items():
         section, name = key.split(".")
         config[section][name] = value
-    return config
+    return config, f"configs/{family}.py:{variant}"
 
 
-def _nearest_config(family: str, reference: str) -> ConfigDict:
-    """The family's recipe of that name in MMAction2, or else its first one."""
+def _named(file: str, function: Callable, *args: Any) -> Any:
+    """What the function returns; its InputError gets the file's name."""
+    try:
+        return function(*args)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from error
+
+
+def _nearest_variant(family: str, reference: str) -> list[str]:
+    """The family and its variant of that name in MMAction2, or else its first one."""
     table = {k: v for k, v in zoo.variants().items() if k.startswith(f"{family}:")}
     named = [name for name, row in table.items() if row.reference == reference]
-    return zoo.family_config(*(named or list(table))[0].split(":"))
+    return (named or list(table))[0].split(":")
+
+
+def _published_for(source: str, config: str | None) -> str:
+    """The variant that a file of this name was published for, if it isn't the config's."""
+    if not config:
+        return ""
+    file, variant = flags.split_variant(config)
+    ours = f"{Path(file).stem}:{variant}"
+    named = [name for name, row in zoo.variants().items() if row.file == Path(source).name]
+    return "" if ours in named else ", ".join(named)
 
 
 def _take_conventions(config: ConfigDict, conventions: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,10 +151,13 @@ def _labels(file: str | None, config: ConfigDict, new_head: bool) -> tuple[str, 
     if not file:
         return kinetics_labels() if classes == 400 and not new_head else ()
     try:
-        lines = Path(file).read_text("utf-8-sig").splitlines()
+        lines = Path(file).read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--labels {file} can't be read as text: {error}") from error
-    names = tuple(line.strip() for line in lines if line.strip())
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise InputError(f"--labels {file} can't be read ({reason}); give a text file") from error
+    names = tuple(line.strip() for line in lines)
+    if "" in names or len(set(names)) < len(names):
+        raise InputError(f"--labels {file} has an empty line or a name twice; give one name a line")
     if len(names) != classes:
         raise InputError(f"--labels {file} names {len(names)} classes, the network has {classes}")
     return names
@@ -158,6 +188,8 @@ def _report(found: conversion.Conversion) -> str:
 
 def _write(args: argparse.Namespace) -> int:
     project, file = args.to
+    if args.out or args.config or args.mmaction_config or args.new_head or args.labels:
+        raise InputError("--to takes a run's directory and no other flag; drop the others")
     if project != "mmaction":
         raise InputError(f"--to {project} is not known; give --to mmaction FILE.safetensors")
     run = checkpoint.load_run(args.source)

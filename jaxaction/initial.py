@@ -1,4 +1,4 @@
-"""What a run begins with when `init_from` names another run: its weights."""
+"""What a run begins with when `init_from` names another run: its network and its weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,16 +7,52 @@ import jax
 from flax import traverse_util
 from ml_collections import ConfigDict
 
-from jaxaction import checkpoint, from_config
+from jaxaction import checkpoint, evaluate, from_config
 from jaxaction.errors import InputError
 from jaxaction.interop.layout import some
 
 HEAD = "cls_head"
-# What a network needs as it was trained; sizes and lengths may differ.
-CONVENTIONS = ("data.mean", "data.std", "model.slow_frames", "model.style", "model.norm_eps")
+# What is the new run's own of a model; all else is part of what the weights were trained for.
+OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
+OWN |= {"name", "dtype", "folded"}
+PIXELS = (("data", "mean"), ("data", "std"), ("val", "window"), ("test", "window"))
+
+Log = Callable[[str], None]
 
 
-def set_classes(config: ConfigDict, log: Callable[[str], None]) -> None:
+def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
+    """The run that `config.init_from` names, None without one; changes `config` to fit it.
+
+    The network, but for the number of classes and what only training knows, the scale of pixels
+    and the windows of the test become those of that run; `log` gets a line for each that was
+    another. InputError if it is of another family.
+    """
+    if not config.init_from:
+        return None
+    run = checkpoint.load_run(config.init_from, log)
+    theirs, ours = run.config.model.name, config.model.name
+    if theirs != ours:
+        raise InputError(f"init_from {config.init_from} holds a {theirs}, the config is a {ours}")
+    log(f"begins with the weights of {config.init_from}, step {run.step}")
+    _take_network(config, run, log)
+    for section, name in PIXELS:
+        found = run.config[section].get(name, config[section].get(name))
+        if found != config[section].get(name):
+            log(f"as there: {section}.{name}={found}")
+            config[section][name] = found
+    return run
+
+
+def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
+    ours, theirs = from_config.model(config), from_config.model(run.config)
+    for name in ours.__dataclass_fields__.keys() - OWN - {"parent"}:
+        if getattr(ours, name) != getattr(theirs, name):
+            value = run.config.model.get(name, getattr(theirs, name))
+            config.model[name] = dict(value) if hasattr(value, "items") else value
+            log(f"as there: model.{name}={value}")
+
+
+def set_classes(config: ConfigDict, log: Log) -> None:
     """Sets `model.num_classes` to that of the training videos where the run begins with another
     one's weights or the number is 0; `log` gets a line if it differs."""
     if not config.init_from and config.model.num_classes:
@@ -27,27 +63,32 @@ def set_classes(config: ConfigDict, log: Callable[[str], None]) -> None:
         config.model.num_classes = found
 
 
-def weights(config: ConfigDict, log: Callable[[str], None]) -> dict[str, jax.Array]:
-    """The weights of the run `config.init_from`, `{"params/...": array}`; empty if it names none.
+def weights(
+    config: ConfigDict, run: checkpoint.Run | None, names: tuple[str, ...], log: Log
+) -> dict[str, jax.Array]:
+    """The weights of a run, `{"params/...": array}`, for videos with these names of classes.
 
-    A classifier of another number of classes is left out, and `log` says so. InputError if anything
-    else is missing there or has another shape.
+    A classifier of other classes is left out; `log` hears what becomes of it. Empty without a run.
+    InputError if anything else is missing there or has another shape.
     """
-    if not config.init_from:
+    if run is None:
         return {}
-    run = checkpoint.load_run(config.init_from, log)
     theirs = traverse_util.flatten_dict(dict(run.variables), sep="/")
     ours = traverse_util.flatten_dict(from_config.abstract_variables(config), sep="/")
-    differing = [key for key in sorted(ours | theirs) if not _same(key, ours, theirs)]
-    wrong = [key for key in differing if f"/{HEAD}/" not in key or key not in ours]
+    wrong = [key for key in sorted(ours | theirs) if not _fits(key, ours, theirs)]
     if wrong:
         raise InputError(
             f"init_from {config.init_from} holds another network: {len(wrong)} weights differ,"
             f" {some(wrong)}; convert the weights for this config, or set model.* as there"
         )
-    for line in _lines(config, run, bool(differing)):
-        log(line)
-    return {key: theirs[key] for key in ours if key not in differing}
+    there, here = run.config.model.num_classes, config.model.num_classes
+    difference = evaluate.differing_labels(run.label_names, names)
+    if there == here and not difference:
+        log(f"the classifier of {here} classes is kept")
+        return {key: theirs[key] for key in ours}
+    why = f" ({difference})" if there == here else ""
+    log(f"the classifier of {there} classes is replaced by a fresh one of {here}{why}")
+    return {key: theirs[key] for key in ours if f"/{HEAD}/" not in key}
 
 
 def overlay(variables: dict, begun: dict[str, jax.Array]) -> dict[str, Any]:
@@ -56,21 +97,7 @@ def overlay(variables: dict, begun: dict[str, jax.Array]) -> dict[str, Any]:
     return traverse_util.unflatten_dict(flat | begun, sep="/")
 
 
-def _same(key: str, ours: dict[str, jax.Array], theirs: dict[str, jax.Array]) -> bool:
-    return key in ours and key in theirs and ours[key].shape == theirs[key].shape
-
-
-def _lines(config: ConfigDict, run: checkpoint.Run, new_head: bool) -> list[str]:
-    lines = [f"begins with the weights of {config.init_from}, step {run.step}"]
-    if new_head:
-        there = run.config.model.num_classes
-        lines.append(
-            f"the classifier of {there} classes is replaced by a fresh one of"
-            f" {config.model.num_classes}"
-        )
-    for key in CONVENTIONS:
-        section, name = key.split(".")
-        ours, theirs = config[section].get(name), run.config[section].get(name)
-        if ours != theirs and None not in (ours, theirs):
-            lines.append(f"warning: {config.init_from} has {key}={theirs}, this config {ours}")
-    return lines
+def _fits(key: str, ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    if key not in ours or key not in theirs:
+        return False
+    return f"/{HEAD}/" in key or ours[key].shape == theirs[key].shape

@@ -68,14 +68,15 @@ def train(
     can mend; what concerns the config comes before anything is written or a first batch is read.
     """
     log = log if jax.process_index() == 0 else lambda text: None
+    other = initial.load(config, log)
     initial.set_classes(config, log)
     parts = prepare(config)
+    names = parts.videos.label_names
     workdir.check(folder, config)
     newest = newest_good(folder, log)
     check_resumable(folder, newest)
-    begun = initial.weights(config, log) if newest is None else {}
+    begun = initial.weights(config, other, names, log) if newest is None else {}
     workdir.claim(folder, config)
-    names = parts.videos.label_names
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
         place = _start(parts, checkpoints, newest, begun)
         log(_heading(parts, int(place.state.step)))

@@ -3,13 +3,15 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from jaxaction import checkpoint, data, evaluate, from_config, results
+from jaxaction import checkpoint, data, evaluate, flags, from_config, results
 from jaxaction.errors import InputError
 
 
@@ -34,16 +36,18 @@ class Predictor:
     """A run's newest checkpoint, ready for videos: `Predictor(workdir)("clip.mp4").top()`.
 
     A video is a path, a file's bytes, or a list of encoded frames. What `eval.py` wrote for the
-    same video and protocol comes out within 1e-5. Making one sets JAX's matmul precision to what
-    the run's `compute` says. `InputError` for a directory without a checkpoint and for a video
-    that can't be read.
+    same video and protocol comes out within 1e-5. `overrides`, such as {"test.crops": "center"},
+    change the stored config as `eval.py --config.test.crops=center` does. Making one sets JAX's
+    matmul precision to what the run's `compute` says. `InputError` for a directory without a
+    checkpoint and for a video that can't be read.
     """
 
-    def __init__(self, workdir: str):
+    def __init__(self, workdir: str, overrides: Mapping[str, str] = MappingProxyType({})):
         run = checkpoint.load_run(workdir)
+        flags.apply_overrides(run.config, dict(overrides))
         from_config.set_precision(run.config)
         settings = evaluate.settings(run.config)
-        self.protocol = run.protocol
+        self.protocol = from_config.protocol(run.config.test) if overrides else run.protocol
         self.labels = tuple(run.label_names) or tuple(map(str, range(run.config.model.num_classes)))
         self._scorer = evaluate.scorer(
             from_config.model(run.config), run.variables, self.protocol, settings
@@ -85,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--features {args.features}: its folder does not exist")
     if args.features and Path(args.features).is_dir():
         raise InputError(f"--features {args.features}: a folder; give the name of a file")
-    predictor = Predictor(args.workdir)
+    predictor = Predictor(args.workdir, args.overrides)
     return _features(predictor, args) if args.features else _labels(predictor, args)
 
 

@@ -90,6 +90,24 @@ def test_names_of_classes_and_config_values_are_taken(folder, tmp_path):
     assert found.label_names == ("red", "green", "blue") and found.protocol.num_clips == 2
 
 
+@pytest.mark.parametrize("text", ["red\n\nblue", "red\nred\nblue", "red\ngreen"])
+def test_names_that_are_empty_double_or_too_few_are_refused(folder, tmp_path, text):
+    (tmp_path / "names.txt").write_text(text)
+    with pytest.raises(
+        InputError, match="names.txt (has an empty|names 2 classes, the network has 3)"
+    ):
+        run(folder, "--out", str(tmp_path / "out"), "--labels", str(tmp_path / "names.txt"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_published_name_under_another_variant_is_told(folder, tmp_path, capsys):
+    name = "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb_20220906-cd10898e.pth"
+    (tmp_path / name).write_bytes((folder / "weights.safetensors").read_bytes())
+    assert run(folder, "--out", str(tmp_path / "out"), source=tmp_path / name) == 0
+    told = "warning: a file of this name was published for tsn:r50-1x1x3-k400"
+    assert told in capsys.readouterr().out
+
+
 def test_a_new_head_is_told(folder, tmp_path, capsys):
     assert run(folder, "--out", str(tmp_path / "out"), "--new-head", "5") == 0
     assert "the classifier is replaced by a fresh one of 5 classes" in capsys.readouterr().out
@@ -143,6 +161,7 @@ def test_bad_files_end_in_one_line_and_leave_nothing(folder, tmp_path, source, w
     ("key", "value", "words"),
     [
         ("backbone.conv1.bn.bias", None, "not finite: backbone.conv1.bn.bias"),
+        ("backbone.conv1.bn.running_var", -np.ones(4), "variances below 0: backbone.conv1.bn"),
         ("cls_head.fc_cls.weight", np.zeros((7, 8)), "for other classes give --new-head N"),
         ("backbone.layer1.0.extra", np.zeros(3), "1 unexpected: backbone.layer1.0.extra"),
     ],
@@ -157,10 +176,10 @@ def test_bad_weights_end_in_one_line_and_leave_nothing(folder, tmp_path, key, va
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        ([], "give --out DIR, and either --config or --mmaction-config; or give --to"),
-        (["--out=x", "--mmaction-config=y.py"], "either --config or --mmaction-config"),
+        ([], "give --out DIR and one of --config and --mmaction-config; or give --to"),
+        (["--out=x", "--mmaction-config=y.py"], "one of --config and --mmaction-config"),
         (["--out=.", "--new-head=3"], "--out . exists already"),
-        (["--out=x", "--new-head=0"], "model.num_classes 0 is below 1"),
+        (["--out=x", "--new-head=0"], "--new-head 0 is no number of classes"),
         (["--out=x", "--labels=nothing.txt"], "--labels nothing.txt can't be read"),
         (["--out=x", "--config.model.dephts=3"], "did you mean --config.model.depth?"),
     ],
@@ -176,6 +195,11 @@ def test_bad_command_lines_end_in_one_line(folder, tmp_path, monkeypatch, argv, 
 def test_another_project_to_write_for_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="--to torchvision is not known"):
         main(["convert", str(folder), "--to", "torchvision", str(tmp_path / "x.safetensors")])
+
+
+def test_other_flags_beside_to_are_refused(folder, tmp_path):
+    with pytest.raises(InputError, match="--to takes a run's directory and no other flag"):
+        main(["convert", str(folder), "--to", "mmaction", str(tmp_path / "x.pth"), "--out", "y"])
 
 
 def test_class_names_of_kinetics_come_with_the_package():

@@ -42,16 +42,23 @@ def test_classes_are_those_of_the_list_and_the_head_is_replaced(config, other, t
     lines = []
     config.train.epochs = 0.0  # tests what it began with
     loop.train(config, str(tmp_path), lines.append)
-    assert lines[0] == "3 classes, as the training videos have (config: 400)"
-    assert f"begins with the weights of {other}, step 0" in lines
+    assert lines[0] == f"begins with the weights of {other}, step 0"
+    assert lines[1] == "3 classes, as the training videos have (config: 400)"
     replaced = "the classifier of 5 classes is replaced by a fresh one of 3"
     assert replaced in lines
     assert any("top-5 100.0 %" in line for line in lines)  # of three classes all
 
 
+def begin(config, names=("0", "1", "2")):
+    """The weights that a run of this config begins with, and the lines that it says."""
+    lines = []
+    run = initial.load(config, lines.append)
+    return initial.weights(config, run, names, lines.append), lines
+
+
 def test_all_but_the_head_is_the_other_runs(config, other):
     initial.set_classes(config, lambda line: None)
-    begun = initial.weights(config, lambda line: None)
+    begun, _ = begin(config)
     theirs = checkpoint.load_run(other).variables
     np.testing.assert_array_equal(
         begun["params/backbone/conv1/conv/kernel"],
@@ -64,26 +71,50 @@ def test_all_but_the_head_is_the_other_runs(config, other):
     }
 
 
-def test_a_head_of_as_many_classes_is_kept(config):
+def test_a_head_of_the_same_classes_is_kept(config):
     config.model.num_classes = 5
-    lines = []
-    begun = initial.weights(config, lines.append)
-    assert "params/cls_head/fc_cls/kernel" in begun and len(lines) == 1
+    for names in (tuple("abcde"), tuple("01234")):
+        begun, lines = begin(config, names)
+        assert "params/cls_head/fc_cls/kernel" in begun
+        assert lines[-1] == "the classifier of 5 classes is kept"
 
 
-def test_another_network_is_refused_before_anything_is_written(config, tmp_path):
-    config.model.width = 8
-    with pytest.raises(InputError, match="holds another network: .* weights differ"):
+def test_a_head_of_other_names_is_replaced(config):
+    config.model.num_classes = 5
+    begun, lines = begin(config, tuple("vwxyz"))
+    assert not any("cls_head" in key for key in begun)
+    assert "replaced by a fresh one of 5 (label 0 is 'a' in the run and 'v' in the" in lines[-1]
+
+
+def test_the_network_and_the_pixels_are_the_other_runs(config):
+    config.model.update(width=8, norm_eps=0.5, dropout=0.9)
+    config.data.mean, config.test.window = (1.0, 2.0, 3.0), (2, 2)
+    _, lines = begin(config)
+    network = from_config.model(config)
+    assert (network.width, network.norm_eps, network.dropout) == (4, 1e-5, 0.9)
+    assert config.data.mean[0] == 123.675 and config.test.window == ()
+    assert "as there: model.width=4" in lines and "as there: test.window=()" in lines
+    assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
+
+
+def test_another_family_is_refused_before_anything_is_written(config, tmp_path):
+    config.model.name = "tsm"
+    with pytest.raises(InputError, match="holds a tsn, the config is a tsm"):
         loop.train(config, str(tmp_path / "run"), lambda line: None)
     assert not (tmp_path / "run").exists()
 
 
-def test_other_pixels_than_there_are_told(config):
-    config.data.mean = (1.0, 2.0, 3.0)
-    lines = []
-    config.model.num_classes = 5
-    initial.weights(config, lines.append)
-    assert lines[-1].startswith("warning: ") and "has data.mean=(123.675" in lines[-1]
+def test_weights_that_do_not_fit_are_refused(config, other):
+    run = checkpoint.load_run(other)
+    config.model.width = 8
+    with pytest.raises(InputError, match="holds another network: .* weights differ"):
+        initial.weights(config, run, (), lambda line: None)
+
+
+def test_a_file_in_place_of_a_run_is_refused(config, clips):
+    config.init_from = str(clips / "train.txt")
+    with pytest.raises(InputError, match="train.txt is a file; `jaxaction convert` makes a run's"):
+        begin(config)
 
 
 def test_no_classes_means_as_many_as_the_videos_have(clips):
@@ -98,4 +129,4 @@ def test_a_run_that_begins_afresh_keeps_its_number_of_classes(clips):
     config.model.num_classes = 9
     initial.set_classes(config, lambda line: None)
     assert config.model.num_classes == 9
-    assert initial.weights(config, lambda line: None) == {}
+    assert begin(config) == ({}, [])

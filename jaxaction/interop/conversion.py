@@ -55,7 +55,7 @@ def convert(
     found = layout.fit(given, names, shapes)
     fresh = [key for key in found.missing if _may_be_fresh(key, source, new_head)]
     found._replace(missing=[key for key in found.missing if key not in fresh]).check(layout.SHOWN)
-    _check_finite(given)
+    _check_values(given)
     fresh_paths = {path for path, key in names.items() if key in fresh}
     leaves = found.variables | _initial(model, fresh_paths)
     matched = [names[path] for path in found.variables]
@@ -113,12 +113,14 @@ def _inflate(
     return changed
 
 
-def _check_finite(weights: Mapping[str, np.ndarray]) -> None:
+def _check_values(weights: Mapping[str, np.ndarray]) -> None:
     bad = [key for key, value in weights.items() if not np.isfinite(value).all()]
-    if bad:
+    negative = [key for key, value in weights.items() if key.endswith("_var") and (value < 0).any()]
+    if bad or negative:
+        what = "not finite" if bad else "variances below 0"
         raise InputError(
-            f"{len(bad)} weights have values that are not finite: {layout.some(bad)}; "
-            "take a checkpoint from before the training diverged"
+            f"{len(bad or negative)} weights have values that are {what}:"
+            f" {layout.some(bad or negative)}; take a checkpoint from before the training diverged"
         )
 
 

@@ -41,11 +41,12 @@ def state_dict(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
     for a network that the reference doesn't have.
     """
     model = build(config)
-    if getattr(model, "factorize", "all") != "all" or _slow_frames(model) != "stride":
-        raise InputError(
-            f"MMAction2 has no network like this {config['name']} (model.factorize,"
-            " model.slow_frames); its weights can't go there"
-        )
+    for field, value in (("factorize", "all"), ("slow_frames", "stride")):
+        if getattr(model, field, value) != value:
+            raise InputError(
+                f"MMAction2 has no network with model.{field}={getattr(model, field)}; its weights"
+                " can't go there"
+            )
     weights = {}
     for path, leaf in traverse_util.flatten_dict(dict(variables)).items():
         key = reference_key(model, path)
@@ -55,10 +56,6 @@ def state_dict(variables: Mapping[str, Any], config: Mapping[str, Any]) -> dict[
             counter = key.removesuffix("running_var") + "num_batches_tracked"
             weights[counter] = np.zeros((), np.int64)
     return weights
-
-
-def _slow_frames(model: Any) -> str:
-    return getattr(model, "slow_frames", "stride")
 
 
 def reference_key(model: Any, path: Path) -> str:

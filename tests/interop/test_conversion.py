@@ -125,7 +125,9 @@ def test_factorised_convolutions_take_no_image_weights(image_network):
 
 def test_networks_that_the_reference_does_not_have_do_not_go_there():
     config = {"name": "r2plus1d", **TINY, "depth": 18, "factorize": "torchvision"}
-    with pytest.raises(InputError, match="MMAction2 has no network like this r2plus1d"):
+    with pytest.raises(
+        InputError, match="MMAction2 has no network with model.factorize=torchvision"
+    ):
         mmaction.state_dict({}, config)
 
 
