@@ -1,6 +1,5 @@
 """The six networks that the benchmarks compare, at their real sizes, as MMAction2 names them."""
 
-import argparse
 from typing import Any, NamedTuple
 
 CLASSES = 400
@@ -11,6 +10,10 @@ class Family(NamedTuple):
 
     settings: dict[str, Any]
     frames: int
+
+
+class NoSuchNetwork(Exception):
+    """Of a family that a side does not have."""
 
 
 def _recognizer2d(backbone: dict, head: str, frames: int, **options: Any) -> Family:
@@ -103,12 +106,3 @@ FAMILIES = {
         32,
     ),
 }
-
-
-def listed(text: str) -> list[str]:
-    """`tsn,i3d` as a list, for argparse, whose error names the known families."""
-    names = text.split(",")
-    for name in names:
-        if name not in FAMILIES:
-            raise argparse.ArgumentTypeError(f"--families {name} is none of {', '.join(FAMILIES)}")
-    return names

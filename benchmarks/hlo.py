@@ -9,12 +9,12 @@ the exit code 1. On a CPU what is left goes to Eigen in place of YNNPACK.
 
 import argparse
 import re
-import sys
 
 import jax
 
 from benchmarks import ours
-from benchmarks.families import FAMILIES, listed
+from benchmarks.command_line import Parser, add_network_arguments, at_least
+from jaxaction import flags
 
 LIBRARY_CALL = re.compile(
     r'custom_call_target="(__cudnn\$conv[^"]*|__cublas[^"]*)"|"__cudnn\$fusion"'
@@ -36,11 +36,9 @@ def main(argv: list[str]) -> int:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.hlo", description=__doc__.split("\n")[0])
-    parser.add_argument("--families", type=listed, default=list(FAMILIES))
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--size", type=int, default=224, help="pixels a side")
+    parser = Parser("hlo", __doc__)
+    add_network_arguments(parser, "bfloat16")
+    parser.add_argument("--batch", type=at_least(1), default=8, help="clips a step")
     return parser.parse_args(argv)
 
 
@@ -67,4 +65,4 @@ def describe(line: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    flags.run_main(main)

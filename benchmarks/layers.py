@@ -11,7 +11,6 @@ import argparse
 import json
 import math
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -27,9 +26,10 @@ import numpy as np
 from jax import lax
 
 import jaxaction
-from benchmarks.families import FAMILIES, listed
+from benchmarks.command_line import Parser, add_network_arguments, at_least, duration
+from benchmarks.families import FAMILIES
 from benchmarks.machine import describe, settings
-from jaxaction import host_memory, xla_options
+from jaxaction import flags, xla_options
 from jaxaction.interop import mmaction
 from jaxaction.models import conv3d, layers, resnet, winograd
 from jaxaction.models.weight_gradient import weight_gradient
@@ -55,11 +55,10 @@ class Layer(NamedTuple):
 
 def main(argv: list[str]) -> None:
     args = parse(argv)
-    host_memory.keep_freed_memory()
     precision = "highest" if args.dtype == "float32" else "default"
     jax.config.update("jax_default_matmul_precision", precision)
     peak = matrix_product_rate(args.dtype, args.seconds)
-    print(f"{peak / 1e9:.0f} GFLOP/s in a matrix product\n\n{heading()}")
+    print(heading(peak))
     rows = []
     for layer, count in collect(args.families, args.batch, args.size).items():
         for row in measure(layer, args.dtype, args.seconds):
@@ -72,13 +71,12 @@ def main(argv: list[str]) -> None:
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks.layers", description=__doc__.split("\n")[0])
-    parser.add_argument("--families", type=listed, default=list(FAMILIES))
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--size", type=int, default=224, help="pixels a side")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--seconds", type=float, default=0.2, help="for each form")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/layers.json"))
+    parser = Parser("layers", __doc__)
+    add_network_arguments(parser, "float32")
+    parser.add_argument("--batch", type=at_least(1), default=2, help="clips")
+    parser.add_argument("--seconds", type=duration, default=0.2, help="for each form")
+    path = Path("runs/benchmarks/layers.json")
+    parser.add_argument("--out", type=Path, default=path, help="the JSON file with every sample")
     return parser.parse_args(argv)
 
 
@@ -262,9 +260,20 @@ def matrix_product_rate(dtype: str, seconds: float) -> float:
     return 2 * size**3 / statistics.median(samples[1:])
 
 
-def heading() -> str:
+def heading(peak: float) -> str:
+    """What the columns mean, and the table's first lines; its rows come one by one."""
     columns = ("layer", "how many", "direction", "form", "compiled", "ms", "GFLOP/s", "of the rate")
-    return f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}"
+    return "\n".join(
+        (
+            "Layer: its input, and kernel / strides; how many: such in the networks named.",
+            "Form: a key of jaxaction.models.conv3d.FORMS; own: the gradient that conv3d has.",
+            "Compiled: by XLA as is, or with jaxaction's xla_options.",
+            f"Of the rate: of {peak / 1e9:.0f} GFLOP/s, that of a product of large matrices here.",
+            "",
+            f"| {' | '.join(columns)} |",
+            f"|{'---|' * len(columns)}",
+        )
+    )
 
 
 def line(row: dict, peak: float) -> str:
@@ -279,4 +288,4 @@ def line(row: dict, peak: float) -> str:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    flags.run_main(main)

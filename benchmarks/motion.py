@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from benchmarks.command_line import Parser
 from jaxaction import checkpoint, data, flags, from_config, steps
 from jaxaction.data.builders.motions import OPPOSITE
 from jaxaction.errors import InputError
@@ -57,11 +58,12 @@ def both_ways(logits, batch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main(argv: list[str]) -> None:
-    if not argv:
-        raise InputError("name at least one run's directory; usage: benchmarks.motion DIR ...")
+    parser = Parser("motion", __doc__)
+    parser.add_argument("workdir", nargs="+", help="a run's directory")
+    workdirs = parser.parse_args(argv).workdir
     print("| run | top-1 | of these, opposite when reversed | largest change of a logit |")
     print("|---|---|---|---|")
-    for workdir in argv:
+    for workdir in workdirs:
         found = contrast(workdir)
         shares = f"{100 * found.accuracy:.1f} % | {100 * found.reversed_to_opposite:.1f} %"
         print(f"| {workdir} | {shares} | {found.change:.1g} |")

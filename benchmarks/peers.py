@@ -4,16 +4,14 @@ The wheel of MMAction2 lacks a module that it imports, and imports torchvision f
 here; empty modules stand in for both.
 """
 
-import importlib.machinery
 import importlib.util
 import os
-import sys
-import types
 from collections.abc import Callable
 
 import torch
 
-from benchmarks.families import CLASSES, FAMILIES
+from benchmarks.families import CLASSES, FAMILIES, NoSuchNetwork
+from benchmarks.stand_ins import stand_in
 
 
 def versions(side: str) -> dict[str, str]:
@@ -28,20 +26,21 @@ def make_step(
     """Returns a function that does one step and waits for it; `mode` is inference or training.
 
     `side` is mmaction2 or pytorchvideo, with "-compile" for torch.compile. "bfloat16" is autocast
-    with channels last. KeyError for a family that the side does not have.
+    with channels last. NoSuchNetwork for a family that the side does not have.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu":
         torch.set_num_threads(len(os.sched_getaffinity(0)))
-    build = {"mmaction2": _mmaction2, "pytorchvideo": _pytorchvideo}[side.removesuffix("-compile")]
-    network, prepare = build(family)
+    mmaction = side.removesuffix("-compile") == "mmaction2"
+    network, prepare = _mmaction2(family) if mmaction else _pytorchvideo(family, size)
     clip = prepare(torch.randn(batch, 3, FAMILIES[family].frames, size, size))
     network = network.to(device)
     if dtype == "bfloat16":
         network, clip = _channels_last(network), _channels_last(clip)
     clip = [part.to(device) for part in clip] if isinstance(clip, list) else clip.to(device)
     if side.endswith("-compile"):
-        network = torch.compile(network)
+        torch._dynamo.config.recompile_limit = 100  # pytorchvideo's SlowFast is compiled in parts
+        network = torch.compile(network, dynamic=False)  # sizes never change
     # pytorchvideo's SlowFast writes its features into the list that it is given.
     forward = (lambda: network(list(clip))) if isinstance(clip, list) else lambda: network(clip)
     network.train(mode == "training")
@@ -101,9 +100,7 @@ class _Recognizer(torch.nn.Module):
 
 def _mmaction2(family: str):
     for name in ("mmaction.models.localizers.drn", "mmaction.models.localizers.drn.drn"):
-        sys.modules[name] = module = types.ModuleType(name)
-        module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(name, None), []
-        module.DRN = type("DRN", (), {})
+        stand_in(name)
     from mmaction.registry import MODELS
     from mmaction.utils import register_all_modules
 
@@ -114,25 +111,18 @@ def _mmaction2(family: str):
     return network, (lambda x: x.transpose(1, 2).flatten(0, 1)) if flat else (lambda x: x)
 
 
-def _stub_torchvision():
-    """Stands in for torchvision where it is not installed."""
-    if importlib.util.find_spec("torchvision"):
-        return
-    for name in ("torchvision", "torchvision.ops", "torchvision.transforms", "torchvision.models"):
-        sys.modules[name] = module = types.ModuleType(name)
-        module.__spec__, module.__path__ = importlib.machinery.ModuleSpec(name, None), []
-        module.__getattr__ = lambda attribute: type(attribute, (), {})  # whatever is asked of it
-
-
-def _pytorchvideo(family: str):
+def _pytorchvideo(family: str, size: int):
     """What pytorchvideo has of the six, under the same kernels and strides as far as it lets."""
-    _stub_torchvision()
+    if not importlib.util.find_spec("torchvision"):
+        for name in ("", ".ops", ".transforms", ".models"):
+            stand_in(f"torchvision{name}")
     from pytorchvideo.models import resnet, slowfast
 
+    last = -(-size // 32)  # pixels a side of the last features, which the head's pooling takes in
     if family == "slowonly":
         return resnet.create_resnet(
             stem_conv_kernel_size=(1, 7, 7),
-            head_pool_kernel_size=(4, 7, 7),
+            head_pool_kernel_size=(4, last, last),
             model_num_class=CLASSES,
             stage_conv_a_kernel_size=((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1)),
             head_activation=None,
@@ -142,8 +132,8 @@ def _pytorchvideo(family: str):
             slowfast_channel_reduction_ratio=(8,),
             slowfast_fusion_conv_kernel_size=(5, 1, 1),
             slowfast_fusion_conv_stride=(8, 1, 1),
-            head_pool_kernel_sizes=((4, 7, 7), (32, 7, 7)),
+            head_pool_kernel_sizes=((4, last, last), (32, last, last)),
             model_num_class=CLASSES,
             head_activation=None,
         ), lambda x: [x[:, :, ::8].contiguous(), x]
-    raise KeyError(family)
+    raise NoSuchNetwork(f"pytorchvideo has no {family}")

@@ -3,41 +3,52 @@
     python -m benchmarks.worker SIDE FAMILY MODE BATCH SIZE DTYPE
 
 Every line on stdin is a number of steps to take; every line on stdout is JSON: first the versions,
-when the first step is done, or {"missing": why}; then what the side knows to measure steps by; then
-the seconds of each step and the peak memory.
+when the first step is done; then what the side knows to measure steps by; then the seconds of each
+step and the peak memory. The last is {"reason": ..., "details": ...} where it can't go on.
 """
 
 import json
 import resource
 import sys
 import time
+import traceback
+
+from benchmarks.families import NoSuchNetwork
 
 WARM_UP = 2
 
 
-def main(argv: list[str]) -> None:
-    side, family, mode, batch, size, dtype = argv
+def main(argv: list[str]) -> int:
+    """Serves steps until stdin ends; the exit code is 1 after a crash, whose traceback is shown."""
     try:
-        if side == "jaxaction":
-            from benchmarks import ours as network
+        serve(*argv)
+    except ModuleNotFoundError as error:
+        say({"reason": "not installed", "details": str(error)})
+    except NoSuchNetwork as error:
+        say({"reason": "no such network", "details": str(error)})
+    except Exception as error:
+        traceback.print_exc()
+        first = str(error).partition("\n")[0]
+        say({"reason": "crashed", "details": f"{type(error).__name__}: {first}"})
+        return 1
+    return 0
 
-            versions = network.versions()
-            step = network.make_step(family, mode, int(batch), int(size), dtype)
-        else:
-            from benchmarks import peers as network
 
-            versions = network.versions(side)
-            step = network.make_step(side, family, mode, int(batch), int(size), dtype)
-    except ImportError as error:
-        return say({"missing": f"{side} is not installed ({error})"})
-    except KeyError:
-        return say({"missing": f"{side} has no {family}"})
+def serve(side: str, family: str, mode: str, batch: str, size: str, dtype: str) -> None:
+    what = (family, mode, int(batch), int(size), dtype)
+    if side == "jaxaction":
+        from benchmarks import ours as network
+
+        versions, step = network.versions(), network.make_step(*what)
+    else:
+        from benchmarks import peers as network
+
+        versions, step = network.versions(side), network.make_step(side, *what)
     step()
     say({"versions": versions})
     for _ in range(WARM_UP):
         step()
-    ours = side == "jaxaction"
-    say(network.yardstick(family, mode, int(batch), int(size), dtype) if ours else {})
+    say(network.yardstick(*what) if side == "jaxaction" else {})
     for line in sys.stdin:
         seconds = [timed(step) for _ in range(int(line))]
         say({"seconds": seconds, "peak_bytes": network.peak_bytes() or peak_resident_bytes()})
@@ -58,4 +69,4 @@ def say(message: dict) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

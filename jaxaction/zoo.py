@@ -123,7 +123,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Lists all variants, describes one, or writes the file of figures."""
     rows = variants()
-    if args.name:
+    if args.name in FAMILIES:
+        rows = {name: row for name, row in rows.items() if name.startswith(f"{args.name}:")}
+    elif args.name:
         name = _nearest(args.name, rows)
         print(describe(name, rows[name]))
         return 0
@@ -196,8 +198,12 @@ def _config_file(family: str) -> Path:
     return file
 
 
-def _nearest(text: str, names: Iterable[str]) -> str:
-    """The name that is meant; InputError with those that begin so, are like it, or its family's."""
+def _nearest(text: str, names: Mapping[str, "Variant"]) -> str:
+    """The name that is meant, also by MMAction2's name of it; InputError with those that begin so,
+    are like it, or its family's."""
+    theirs = [name for name, row in names.items() if row.reference == Path(text).stem]
+    if theirs:
+        return theirs[0]
     file, variant = flags.split_variant(text)
     inside = Path(file).parent.name == CONFIGS.name
     name = f"{Path(file).stem}:{variant}" if inside else text

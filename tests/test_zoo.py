@@ -215,6 +215,18 @@ def test_command_lists_all_from_any_directory_without_counting(tmp_path, monkeyp
     assert printed.err == ""
 
 
+def test_command_lists_one_family(capsys):
+    assert main(["zoo", "r2plus1d"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = {line.split()[0] for line in lines if ":r" in line.split(" ")[0]}
+    assert names == {name for name in VARIANTS if name.startswith("r2plus1d:")}
+
+
+def test_command_knows_the_references_names(capsys):
+    assert main(["zoo", "slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb.py"]) == 0
+    assert capsys.readouterr().out.startswith("slowfast:r50-8x8-k400\n")
+
+
 def test_lines_are_cut_at_the_width_of_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(zoo.shutil, "get_terminal_size", lambda: os.terminal_size((100, 24)))
@@ -307,7 +319,7 @@ def test_settings_give_the_config_back(name):
     [
         (["tsm:r50-1x1x8-k40"], "no such variant; there is tsm:r50-1x1x8-k400"),
         (["slowonly:r101"], "there is slowonly:r101-8x8-k400"),
-        (["r2plus1d"], "there is r2plus1d:r34-8x8-k400, r2plus1d:r34-32x2-k400"),
+        (["r2plus1d:r34"], "there is r2plus1d:r34-8x8-k400, r2plus1d:r34-32x2-k400"),
         (["configs/slowfast.py:x"], "configs/slowfast.py:x: no such variant; there is slowfast:"),
         (["x3d:m"], "x3d:m: no such variant; `jaxaction zoo` lists them all"),
         (["tsn:r50-1x1x3-k400", "--write"], "--write: not allowed with argument NAME"),

@@ -23,6 +23,9 @@ def fold_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, di
     before it and a bias there, so logits and `features` are the same up to rounding. InputError for
     a model that is folded already, and for variables that are not the model's.
     """
+    if not isinstance(model, nn.Module) or not isinstance(variables, Mapping):
+        given = f"{type(model).__name__}, {type(variables).__name__}"
+        raise InputError(f"fold_batch_norm takes a model and its variables, in this order: {given}")
     if model.folded:
         raise InputError(
             "the model is folded already (model.folded is true); use it and its variables as they "

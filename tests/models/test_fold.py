@@ -133,6 +133,14 @@ def test_folded_model_is_not_folded_again():
         jaxaction.fold_batch_norm(*jaxaction.fold_batch_norm(model, variables))
 
 
+def test_arguments_in_the_wrong_order_and_a_dict_as_model_are_refused_in_one_line():
+    model, variables, _ = network("tsn")
+    for given, names in (((variables, model), "dict, TSN"), ((TINY, variables), "dict, dict")):
+        with pytest.raises(InputError, match=f"a model and its variables, .*{names}") as error:
+            jaxaction.fold_batch_norm(*given)
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("change", [{"stage_blocks": (1, 1, 1)}, {"width": 16}])
 def test_variables_of_another_model_are_refused(change):
     model, variables, _ = network("tsn")
