@@ -8,6 +8,7 @@ import jaxaction
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, layout, mmaction
 from jaxaction.interop.weights import read_weights, write_weights
+from jaxaction.models import abstract_variables
 from tests.reference import seeded_weight
 
 TINY = {"num_classes": 4, "depth": 50, "stage_blocks": (1, 1), "width": 8}
@@ -16,14 +17,10 @@ TSN = {"name": "tsn", **TINY}
 
 def weights(config):
     """Seeded weights of a network under the reference's names."""
-    model = jaxaction.build(config)
-    clip = jaxaction.models.example_clip(model)
-    variables = jaxaction.init(model, clip, jax.random.key(0))
-    names = mmaction.state_dict(variables, config)
-    return {
-        key: seeded_weight(key, value.shape)
-        for key, value in layout.without_counters(names).items()
-    }
+    shapes = abstract_variables(jaxaction.build(config))
+    names = mmaction.state_dict(jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes), config)
+    kept = layout.without_counters(names)
+    return {key: seeded_weight(key, value.shape) for key, value in kept.items()}
 
 
 @pytest.fixture(scope="module")
