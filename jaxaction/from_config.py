@@ -13,6 +13,7 @@ import jaxaction
 from jaxaction import data, models, optim
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
+from jaxaction.models.heads import window_logits
 
 # The lowest and the highest value of numbers that a user may set.
 _RANGES = {
@@ -186,13 +187,15 @@ def check_clips(config: ConfigDict) -> None:
         train, section = name == "data", config[name]
         batch = config.train.batch_size if train else 1
         shape = (batch, section.clip_len, *section.size, len(config.data.mean))
-        if (shape, train) in checked:
+        window = tuple(section.get("window", ()))
+        if (shape, train, window) in checked:
             continue
-        checked.add((shape, train))
+        checked.add((shape, train, window))
         try:
-            _apply_abstract(network, variables, shape, train)
+            _apply_abstract(network, variables, shape, train, window)
         except ValueError as error:
-            raise InputError(str(error).replace("data.", f"{name}.")) from error
+            message = str(error).replace("data.", f"{name}.").replace("test.", f"{name}.")
+            raise InputError(message) from error
 
 
 def check_numbers(config: ConfigDict) -> None:
@@ -216,8 +219,12 @@ def check_numbers(config: ConfigDict) -> None:
         )
 
 
-def _apply_abstract(network: Any, variables: dict, shape: tuple[int, ...], train: bool) -> None:
+def _apply_abstract(
+    network: Any, variables: dict, shape: tuple[int, ...], train: bool, window: tuple[int, ...]
+) -> None:
     def logits(variables, clip, key):
+        if window:
+            return network.apply(variables, clip, window, method=window_logits)
         if not train:
             return network.apply(variables, clip, False)
         rngs = {"dropout": key}

@@ -15,7 +15,6 @@ HEAD = "cls_head"
 # What is the new run's own of a model; all else is part of what the weights were trained for.
 OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
 OWN |= {"name", "dtype", "folded"}
-PIXELS = (("data", "mean"), ("data", "std"), ("val", "window"), ("test", "window"))
 
 Log = Callable[[str], None]
 
@@ -23,9 +22,9 @@ Log = Callable[[str], None]
 def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
     """The run that `config.init_from` names, None without one; changes `config` to fit it.
 
-    The network, but for the number of classes and what only training knows, the scale of pixels
-    and the windows of the test become those of that run; `log` gets a line for each that was
-    another. InputError if it is of another family.
+    The network, but for the number of classes and what only training knows, and the scale of
+    pixels become those of that run; `log` gets a line for each that was another. The protocol of
+    the test stays the config's. InputError if it is of another family.
     """
     if not config.init_from:
         return None
@@ -35,11 +34,11 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
         raise InputError(f"init_from {config.init_from} holds a {theirs}, the config is a {ours}")
     log(f"begins with the weights of {config.init_from}, step {run.step}")
     _take_network(config, run, log)
-    for section, name in PIXELS:
-        found = run.config[section].get(name, config[section].get(name))
-        if found != config[section].get(name):
-            log(f"as there: {section}.{name}={found}")
-            config[section][name] = found
+    for name in ("mean", "std"):
+        found = run.config.data[name]
+        if found != config.data[name]:
+            log(f"as there: data.{name}={found}")
+            config.data[name] = found
     return run
 
 

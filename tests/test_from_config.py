@@ -49,6 +49,13 @@ def test_so_is_that_of_the_views(config, section):
         from_config.check_clips(config)
 
 
+@pytest.mark.parametrize("section", ["val", "test"])
+def test_so_is_a_window_larger_than_the_features(config, section):
+    config[section].window = (7, 7)
+    with pytest.raises(InputError, match=rf"{section}.window \(7, 7\) is larger than the features"):
+        from_config.check_clips(config)
+
+
 def test_a_batch_that_batch_norm_cannot_group_is_found_too(config):
     config.model.bn_group = 3
     with pytest.raises(InputError, match="bn_group 3 does not divide the batch of 4 clips"):

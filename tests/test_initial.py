@@ -92,8 +92,8 @@ def test_the_network_and_the_pixels_are_the_other_runs(config):
     _, lines = begin(config)
     network = from_config.model(config)
     assert (network.width, network.norm_eps, network.dropout) == (4, 1e-5, 0.9)
-    assert config.data.mean[0] == 123.675 and config.test.window == ()
-    assert "as there: model.width=4" in lines and "as there: test.window=()" in lines
+    assert config.data.mean[0] == 123.675 and config.test.window == (2, 2)
+    assert "as there: model.width=4" in lines
     assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
 
 
