@@ -63,14 +63,14 @@ def apply(variants: dict[str, Variant], variant: str, config: ConfigDict) -> Non
         variants[variant].recipe(config)
 
 
-def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int, gpus: int = 8) -> None:
-    """Turns the defaults into what MMAction2's Kinetics-400 recipes share.
+def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
+    """Turns the defaults into what MMAction2's Kinetics-400 recipes share, on 8 GPUs.
 
     224x224 crops of a short side of 256, flips, SGD, gradient norms clipped at 40, batch norm over
     `clips_per_gpu` clips, TF32 as PyTorch's convolutions. The lists of clips, `data.train_file`,
     `data.test_file` and `data.root`, are the command line's.
     """
-    batch = gpus * clips_per_gpu
+    batch = 8 * clips_per_gpu
     config.model.update(num_classes=400, bn_group=clips_per_gpu, dropout=0.5)
     config.model.update({key: value for key, value in FULL_SIZE.items() if key in config.model})
     config.data.update(source="annotations", name="", train_split="", test_split="")

@@ -1,6 +1,5 @@
 """Accuracy of a model on a source of videos, each counted exactly once."""
 
-import functools
 import sys
 import time
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ from ml_collections import ConfigDict
 
 from jaxaction import data, metrics, scoring
 from jaxaction.errors import InputError
+from jaxaction.models.heads import view_logits
 
 SECONDS_BETWEEN_LINES = 30.0
 
@@ -105,16 +105,11 @@ def scorer(model: Any, variables: Any, protocol: Any, settings: Settings) -> sco
 def check_clip(model: Any, variables: Any, protocol: Any, channels: int) -> int:
     """The number of classes; `InputError` if the model can't take the protocol's clip."""
     shape = (1, protocol.clip_len, *protocol.size, channels)
-    clip = jax.ShapeDtypeStruct(shape, np.uint8)
-    step = functools.partial(
-        scoring.clip_logits,
-        model,
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        window=protocol.window,
-    )
+    clip = jax.ShapeDtypeStruct(shape, np.float32)
     try:
-        logits = jax.eval_shape(step, variables, clip)
+        logits = jax.eval_shape(
+            lambda v, x: view_logits(model, v, x, protocol.window), variables, clip
+        )
     except ValueError as error:
         height, width = protocol.size
         test = f"a test clip of {protocol.clip_len} frames of {height}x{width}"

@@ -142,8 +142,8 @@ def _split(
     argv: Sequence[str], known: tuple[str, ...], usage: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The values of the `known` flags, and those of `--config.key`; of a repeated one the last."""
-    flags, overrides = {}, {}
-    rest = list(argv)
+    rest, overrides = take_overrides(argv)
+    flags = {}
     while rest:
         arg = rest.pop(0)
         if arg in ("-h", "--help", "--helpfull"):
@@ -152,8 +152,7 @@ def _split(
         if not arg.startswith("--"):
             raise InputError(f"{arg}: unexpected argument; usage: {usage}")
         name, equals, value = arg[2:].partition("=")
-        target = overrides if name.startswith("config.") else flags
-        if target is flags and name not in known:
+        if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean --{close[0]}?" if close else f"usage: {usage}"
             raise InputError(f"--{name}: unknown flag; {hint}")
@@ -161,7 +160,7 @@ def _split(
             if not rest or rest[0].startswith("--"):
                 raise InputError(f"--{name}: the value is missing; write --{name}=VALUE")
             value = rest.pop(0)
-        target[name.removeprefix("config.")] = value
+        flags[name] = value
     return flags, overrides
 
 

@@ -13,7 +13,7 @@ import jaxaction
 from jaxaction import data, models, optim
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
-from jaxaction.models.heads import window_logits
+from jaxaction.models.heads import view_logits
 
 # The lowest and the highest value of numbers that a user may set.
 _RANGES = {
@@ -223,10 +223,8 @@ def _apply_abstract(
     network: Any, variables: dict, shape: tuple[int, ...], train: bool, window: tuple[int, ...]
 ) -> None:
     def logits(variables, clip, key):
-        if window:
-            return network.apply(variables, clip, window, method=window_logits)
         if not train:
-            return network.apply(variables, clip, False)
+            return view_logits(network, variables, clip, window)
         rngs = {"dropout": key}
         return network.apply(variables, clip, True, mutable=["batch_stats"], rngs=rngs)
 

@@ -14,7 +14,7 @@ from jaxaction.interop.layout import some
 HEAD = "cls_head"
 # What is the new run's own of a model; all else is part of what the weights were trained for.
 OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
-OWN |= {"name", "dtype", "folded"}
+OWN |= {"parent", "name", "dtype", "folded"}
 
 Log = Callable[[str], None]
 
@@ -32,7 +32,6 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
     theirs, ours = run.config.model.name, config.model.name
     if theirs != ours:
         raise InputError(f"init_from {config.init_from} holds a {theirs}, the config is a {ours}")
-    log(f"begins with the weights of {config.init_from}, step {run.step}")
     _take_network(config, run, log)
     for name in ("mean", "std"):
         found = run.config.data[name]
@@ -44,8 +43,8 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
 
 def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
     ours, theirs = from_config.model(config), from_config.model(run.config)
-    for name in ours.__dataclass_fields__.keys() - OWN - {"parent"}:
-        if getattr(ours, name) != getattr(theirs, name):
+    for name in ours.__dataclass_fields__:
+        if name not in OWN and getattr(ours, name) != getattr(theirs, name):
             value = run.config.model.get(name, getattr(theirs, name))
             config.model[name] = dict(value) if hasattr(value, "items") else value
             log(f"as there: model.{name}={value}")
@@ -80,6 +79,7 @@ def weights(
             f"init_from {config.init_from} holds another network: {len(wrong)} weights differ,"
             f" {some(wrong)}; convert the weights for this config, or set model.* as there"
         )
+    log(f"begins with the weights of {config.init_from}, step {run.step}")
     there, here = run.config.model.num_classes, config.model.num_classes
     difference = evaluate.differing_labels(run.label_names, names)
     if there == here and not difference:

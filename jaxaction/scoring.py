@@ -12,7 +12,7 @@ from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, UInt8
 
 from jaxaction import sharding, steps, views, xla_options
-from jaxaction.models.heads import window_logits
+from jaxaction.models.heads import view_logits
 
 # Pixels (frames x height x width) of one pass on one device: 8 clips of 32x256x256. A layer of 64
 # channels at a quarter of the pixels is 1 GiB of float32 then.
@@ -119,10 +119,7 @@ def clip_logits(
     window: tuple[int, ...] = (),
 ) -> Float[Array, "n p k"]:
     """The logits of every clip in inference mode, one row or one for each `window`."""
-    clips = steps.normalize(clips, mean, std)
-    if window:
-        return model.apply(variables, clips, window, method=window_logits)
-    return model.apply(variables, clips, False)[:, None]
+    return view_logits(model, variables, steps.normalize(clips, mean, std), window)
 
 
 def clip_features(

@@ -42,8 +42,8 @@ def test_classes_are_those_of_the_list_and_the_head_is_replaced(config, other, t
     lines = []
     config.train.epochs = 0.0  # tests what it began with
     loop.train(config, str(tmp_path), lines.append)
-    assert lines[0] == f"begins with the weights of {other}, step 0"
-    assert lines[1] == "3 classes, as the training videos have (config: 400)"
+    assert lines[0] == "3 classes, as the training videos have (config: 400)"
+    assert lines[1] == f"begins with the weights of {other}, step 0"
     replaced = "the classifier of 5 classes is replaced by a fresh one of 3"
     assert replaced in lines
     assert any("top-5 100.0 %" in line for line in lines)  # of three classes all

@@ -1,5 +1,7 @@
 """From backbone features to logits: pooling, dropout and one linear layer."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -38,15 +40,20 @@ def pool_space(x: Float[Array, "n t h w c"]) -> Float[Array, "n t c"]:
     return at_least_float32(x).mean(axis=(2, 3))
 
 
-def window_logits(
-    model: nn.Module, clip: Float[Array, "n t h w c"], window: tuple[int, int]
+def view_logits(
+    model: nn.Module, variables: Any, clips: Float[Array, "n t h w c"], window: tuple[int, ...]
 ) -> Float[Array, "n p k"]:
-    """Returns logits for each window (h, w) of the last features: the fully convolutional test.
+    """Returns a test's logits: a row a clip, or one for each `window` (h, w) of the last features.
 
-    PySlowFast trains on 7x7 features and tests on 8x8: four windows, one cell apart. To be used as
-    `model.apply(variables, clip, window, method=window_logits)`. InputError if the window is larger
-    than the features.
+    The latter is the fully convolutional test of PySlowFast, which trains on 7x7 features and tests
+    on 8x8: four windows, one cell apart. InputError if the window is larger than the features.
     """
+    if window:
+        return model.apply(variables, clips, window, method=_window_logits)
+    return model.apply(variables, clips, False)[:, None]
+
+
+def _window_logits(model: nn.Module, clip: Array, window: tuple[int, int]) -> Array:
     features = model.features(clip)
     paths = features[::-1] if isinstance(features, tuple) else (features,)
     pooled = jnp.concatenate([_pool_windows(path, window) for path in paths], axis=-1)

@@ -8,7 +8,7 @@ import jaxaction
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, foreign, mmaction
 from jaxaction.models import abstract_variables
-from jaxaction.models.heads import window_logits
+from jaxaction.models.heads import view_logits
 from tests.interop.test_zoo_weights import model_config
 from tests.reference import Case
 
@@ -65,7 +65,7 @@ def test_windows_of_a_larger_picture_have_the_logits_of_pytorchvideo():
     case, model, found = network("pytorchvideo_slow_r50_at_256")
 
     def logits(variables, x):
-        return model.apply(variables, x, (7, 7), method=window_logits)
+        return view_logits(model, variables, x, (7, 7))
 
     assert_close(jax.jit(logits)(found.variables, clips(case)), case["logits"])
 
@@ -74,7 +74,7 @@ def test_a_window_larger_than_the_features_is_refused():
     model = jaxaction.build({"name": "tsn", "num_classes": 2, "stage_blocks": (1,), "width": 4})
     with pytest.raises(InputError, match=r"test.window \(7, 7\) is larger than the features, 4x4"):
         jax.eval_shape(
-            lambda v, x: model.apply(v, x, (7, 7), method=window_logits),
+            lambda v, x: view_logits(model, v, x, (7, 7)),
             abstract_variables(model),
             jax.ShapeDtypeStruct((1, 2, 16, 16, 3), np.float32),
         )
