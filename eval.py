@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
         about = evaluate.about(config, run.step)
         path = results.write(workdir, "test", found, names, about)
         print(f"{workdir}, step {run.step}: {path}")
-        print(results.summary("test", found))
+        print(results.summary("test", found, names))
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def non_local(config: ConfigDict, mode: str, blocks: tuple, use_scale: bool) -> 
 def flow(config: ConfigDict, channels: int) -> None:
     """Optical flow in place of colours: x and y of one or more frames, as channels."""
     config.model.in_channels = channels
+    config.data.update(modality="flow", stack=channels // 2)
     config.data.update(mean=(128.0,) * channels, std=(128.0,) * channels)
 
 
@@ -157,14 +158,22 @@ def _data() -> dict:
         "train_file": "",
         "test_file": "",
         "root": "",
+        "multi_label": False,
+        "modality": "rgb",
         "sampling": "clips",
         "clip_len": 16,
         "frame_interval": 1,
+        "stack": 1,
+        "past_end": "loop",
+        "target_fps": 0.0,
         "short_side": 72,
         "crop": "random",
         "size": (64, 64),
         "flip": 0.0,
         "flip_labels": (),
+        "color_jitter": (),
+        "rand_augment": (),
+        "random_erasing": 0.0,
         "mean": (123.675, 116.28, 103.53),
         "std": (58.395, 57.12, 57.375),
         "num_threads": 2,
@@ -177,6 +186,8 @@ def _train() -> dict:
         "batch_size": 16,
         "epochs": 6.0,
         "seed": 0,
+        "mixup": 0.0,
+        "cutmix": 0.0,
         "log_every_steps": 10,
         "eval_every_epochs": 2,
         "checkpoint_every_steps": 50,
@@ -205,6 +216,8 @@ def _optim() -> dict:
 
 
 def _view(data: ConfigDict) -> dict:
-    same = ("sampling", "clip_len", "frame_interval", "short_side", "size")
+    frames = ("modality", "sampling", "clip_len", "frame_interval", "stack")
+    same = (*frames, "past_end", "target_fps", "short_side", "size")
     view = {key: data.get_oneway_ref(key) for key in same}
-    return view | {"num_clips": 1, "crops": "center", "average": "prob", "window": ()}
+    fixed = {"num_clips": 1, "placement": "ends", "crops": "center"}
+    return view | fixed | {"average": "prob", "window": ()}

@@ -41,6 +41,12 @@ def r50_8x8(config: ConfigDict) -> None:
     config.data.update(clip_len=8, frame_interval=8)
 
 
+def r50_jittered_8x8(config: ConfigDict) -> None:
+    """No recipe of the reference's: random colours, as its TPN has them."""
+    r50_8x8(config)
+    config.data.color_jitter = (0.5, 0.5, 0.5, 0.1)
+
+
 def r101_8x8(config: ConfigDict) -> None:
     r50_8x8(config)
     config.model.depth = 101
@@ -191,5 +197,9 @@ VARIANTS = {
         r50_16x4_flow,
         "slowonly_r50_8xb16-16x4x1-256e_kinetics400-flow",
         note="no weights published",
+    ),
+    "r50-jittered-8x8-k400": Variant(
+        r50_jittered_8x8,
+        note="random brightness, contrast, saturation and hue; not measured",
     ),
 }

@@ -2,7 +2,8 @@
 
 import argparse
 
-from jaxaction import convert, flags, flops, predict, zoo
+from jaxaction import convert, flags, flops, fuse, predict, zoo
+from jaxaction.data_tools import commands as data
 from jaxaction.errors import InputError
 
 # Each module has `add_arguments(parser)` and `main(args)`, the exit code.
@@ -10,9 +11,11 @@ COMMANDS = {
     "predict": (predict, "print the most probable labels of videos, or write their features"),
     "convert": (convert, "read the weights of other projects, or write a run's for MMAction2"),
     "flops": (flops, "count the multiply-adds of a config's network, layer by layer"),
+    "data": (data, "prepare, check, show and measure data sets; compute optical flow"),
+    "fuse": (fuse, "average the results of several runs, as of two streams"),
     "zoo": (zoo, "list the configs' variants: their cost, and their published accuracy"),
 }
-WITH_CONFIG = ("predict", "convert", "flops")  # take --config.key=value
+WITH_CONFIG = ("predict", "convert", "flops", "data")  # take --config.key=value
 
 
 class _Parser(argparse.ArgumentParser):

@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +27,7 @@ class Settings(NamedTuple):
     batch_size: int  # videos of all processes
     num_threads: int
     max_bad_share: float  # of the videos; 0 allows none, more allows at least one
+    multi_label: bool = False  # each class has a probability of its own
 
 
 def settings(config: ConfigDict) -> Settings:
@@ -38,6 +39,7 @@ def settings(config: ConfigDict) -> Settings:
         config.test.batch_size,
         section.num_threads,
         section.max_bad_share,
+        section.multi_label,
     )
 
 
@@ -51,11 +53,14 @@ def about(config: ConfigDict, step: int) -> dict:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a test found: one row for every readable video, in the source's order."""
+    """What a test found: one row for every readable video, in the source's order.
+
+    Labels of two axes are those of a multi-label data set, 1 for the classes of a video.
+    """
 
     protocol: Any
     ids: tuple[str, ...]
-    labels: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, " n"] | Float[np.ndarray, "n k"]
     scores: Float[np.ndarray, "n k"]
     probs: Float[np.ndarray, "n k"]
     unreadable: tuple[str, ...]
@@ -63,6 +68,35 @@ class Evaluation:
     @property
     def num_videos(self) -> int:
         return len(self.ids)
+
+    @property
+    def multi_label(self) -> bool:
+        return self.labels.ndim == 2
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What sums up the test, by its names in files; shares of 1, and the number of videos."""
+        if self.multi_label:
+            names = ("mean_average_precision", "mmit_mean_average_precision", "num_videos")
+        else:
+            names = ("top1", "top5", "mean_class_accuracy", "num_videos")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def mean_average_precision(self) -> float:
+        """Of multi-label videos, the mean over classes."""
+        return metrics.mean_average_precision(self.scores, self.labels > 0)
+
+    @property
+    def mmit_mean_average_precision(self) -> float:
+        """Of multi-label videos, the mean over videos."""
+        return metrics.mmit_mean_average_precision(self.scores, self.labels > 0)
+
+    @property
+    def confusion(self) -> Int[np.ndarray, "k k"]:
+        """How many videos of class i (first axis) scored highest for class j."""
+        best = self.scores.argmax(axis=1)
+        return metrics.confusion_matrix(best, self.labels, self.scores.shape[1])
 
     @property
     def top1(self) -> float:
@@ -89,7 +123,7 @@ def run(model: Any, variables: Any, source: Any, protocol: Any, settings: Settin
     num_classes = check_clip(model, variables, protocol, len(settings.mean))
     shard = (jax.process_index(), jax.process_count())
     batches = data.test_loader(source, protocol, settings.batch_size, settings.num_threads, shard)
-    table = _Table.empty(len(source), num_classes)
+    table = _Table.empty(len(source), num_classes, settings.multi_label)
     score = scorer(model, variables, protocol, settings)
     table = _gather(_fill(table, score, batches, source, settings.max_bad_share))
     _check_bad(source, table.bad, settings.max_bad_share)
@@ -99,7 +133,9 @@ def run(model: Any, variables: Any, source: Any, protocol: Any, settings: Settin
 def scorer(model: Any, variables: Any, protocol: Any, settings: Settings) -> scoring.Scorer:
     """The `Scorer` of a test and of predictions, so that both compute the same."""
     local = max(1, settings.batch_size // jax.process_count())
-    return scoring.make_scorer(model, variables, protocol, settings.mean, settings.std, local)
+    pixels = (settings.mean, settings.std)
+    found = scoring.make_scorer(model, variables, protocol, *pixels, local)
+    return replace(found, multi_label=settings.multi_label)
 
 
 def check_clip(model: Any, variables: Any, protocol: Any, channels: int) -> int:
@@ -160,16 +196,16 @@ def allowed_bad(num_videos: int, max_bad_share: float) -> int:
 class _Table(NamedTuple):
     """A row for every video of the source, filled where this process has read it."""
 
-    labels: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, " n"] | Float[np.ndarray, "n k"]
     scores: Float[np.ndarray, "n k"]
     probs: Float[np.ndarray, "n k"]
     scored: Int[np.ndarray, " n"]  # how often
     bad: Int[np.ndarray, " n"]
 
     @classmethod
-    def empty(cls, n: int, k: int) -> "_Table":
+    def empty(cls, n: int, k: int, multi_label: bool) -> "_Table":
         ints, rows = (lambda: np.zeros(n, np.int32)), (lambda: np.zeros((n, k), np.float32))
-        return cls(ints(), rows(), rows(), ints(), ints())
+        return cls(rows() if multi_label else ints(), rows(), rows(), ints(), ints())
 
 
 def _fill(
@@ -219,6 +255,13 @@ def _evaluation(table: _Table, source: Any, protocol: Any) -> Evaluation:
 
 def check_labels(source: Any, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
     """`InputError`, naming the video, for a label outside the model's classes."""
+    if labels.ndim == 2:
+        if labels.shape[1] != num_classes:
+            raise InputError(
+                f"the data set has {labels.shape[1]} classes and the model {num_classes}; set "
+                f"model.num_classes to {labels.shape[1]}"
+            )
+        return
     for row, label in zip(rows, labels, strict=True):
         if not 0 <= label < num_classes:
             raise InputError(

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction import data, models, optim
+from jaxaction import data, models, optim, steps
+from jaxaction.data.protocol import CHANNELS
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
 from jaxaction.models.heads import view_logits
@@ -30,6 +31,8 @@ _RANGES = {
     "optim.warmup_epochs": (0, math.inf),
     "train.epochs": (0, math.inf),
     "train.seed": (0, 2**32 - 1),
+    "train.mixup": (0, math.inf),
+    "train.cutmix": (0, math.inf),
     "train.log_every_steps": (1, math.inf),
     "train.eval_every_epochs": (0, math.inf),
     "train.checkpoint_every_steps": (1, math.inf),
@@ -77,14 +80,9 @@ def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
 def source(config: ConfigDict, split: str) -> Any:
     """The videos of `split`, "train" or "test", with their label names.
 
-    A data set whose number of classes is not the model's is an InputError, and so are clips with
-    other than three channels, since videos have three.
+    A data set whose number of classes is not the model's is an InputError, and so is one with
+    several labels a video, unless `data.multi_label` says so.
     """
-    if len(config.data.mean) != 3:
-        raise InputError(
-            f"data.mean has {len(config.data.mean)} channels, as of optical flow; only videos in"
-            " three colours can be read so far, flow has to come from your own code"
-        )
     found, where = open_source(config, split, config.model.num_classes)
     _check_classes(config, found, where)
     return found
@@ -94,6 +92,11 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     """The videos of `split` as they are, and their name for messages; a list of videos has
     `num_classes` (0: as many as are in it)."""
     section = config.data
+    if section.source == "tfds" and section.modality != "rgb":
+        raise InputError(
+            f"data.modality {section.modality} is read from lists of folders, not from TFDS; set"
+            " data.source to annotations"
+        )
     if section.source == "tfds":
         name = section[f"{split}_split"]
         features = (section.video_feature, section.label_feature)
@@ -104,7 +107,8 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     file = section[f"{split}_file"]
     if not file:
         raise InputError(f"data.{split}_file is empty; set --config.data.{split}_file=FILE")
-    return data.annotation_source(file, section.root, num_classes), file
+    kinds = (section.multi_label, section.modality)
+    return data.annotation_source(file, section.root, num_classes, *kinds), file
 
 
 def _check_classes(config: ConfigDict, found: Any, where: str) -> None:
@@ -116,6 +120,11 @@ def _check_classes(config: ConfigDict, found: Any, where: str) -> None:
         )
     if not len(found):
         raise InputError(f"{where} has no videos")
+    if found.multi_label != config.data.multi_label:
+        number = "several labels" if found.multi_label else "one label"
+        raise InputError(
+            f"{where} has {number} a video; set data.multi_label to {found.multi_label}"
+        )
 
 
 def train_transform(config: ConfigDict) -> data.TrainTransform:
@@ -133,6 +142,11 @@ def train_loader(config: ConfigDict, videos: Any) -> Any:
         config.data.num_threads,
         (jax.process_index(), jax.process_count()),
     )
+
+
+def mixing(config: ConfigDict) -> steps.Mixing:
+    """How strongly training clips are mixed with one another."""
+    return steps.Mixing(config.train.mixup, config.train.cutmix)
 
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
@@ -211,6 +225,12 @@ def check_numbers(config: ConfigDict) -> None:
     if len(mean) != len(std) or not all(std):
         raise InputError(
             f"data.mean {mean} and data.std {std} are not a number a channel, the latter not 0"
+        )
+    channels = CHANNELS.get(config.data.modality, len(mean)) * config.data.stack
+    if len(mean) != channels:
+        raise InputError(
+            f"data.mean has {len(mean)} numbers, but {config.data.stack} frame(s) of"
+            f" {config.data.modality} have {channels} channels; give data.mean and data.std so many"
         )
     if config.test.batch_size % jax.process_count():
         raise InputError(

@@ -120,7 +120,7 @@ def _start(
 ) -> Place:
     """The place of the checkpoint `newest`, or that of a new run, with the weights of `begun`."""
     iterator = iter(parts.loader)
-    create = partial(_create, parts)
+    create = partial(create_state, parts)
     if newest is None:
         checkpoints.drop_after(-1)
         state = jax.jit(create, out_shardings=sharding.replicated(parts.mesh))()
@@ -131,7 +131,8 @@ def _start(
     return Place(state, iterator, meta["bad"], meta["metrics"])
 
 
-def _create(parts: Parts) -> TrainState:
+def create_state(parts: Parts) -> TrainState:
+    """The state before the first step, with fresh weights."""
     key = jax.random.key(parts.config.train.seed)
     variables = jaxaction.init(parts.model, from_config.clip_shape(parts.config), key)
     return train_state.create(variables, parts.optimizer)
@@ -159,18 +160,21 @@ def _scaling(config: ConfigDict) -> str:
     )
 
 
-def _compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
+def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
     """The training step as a program for this mesh, compiled now to keep the progress line true."""
     config, begin = parts.config, time.monotonic()
     log("compiling the training step (kept for the next start)")
-    step = steps.make_train_step(
-        parts.model, parts.optimizer, config.data.mean, config.data.std, config.train.seed
-    )
+    pixels, mix = (config.data.mean, config.data.std), from_config.mixing(config)
+    seed = config.train.seed
+    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, mix)
     whole, split = sharding.replicated(parts.mesh), sharding.split(parts.mesh)
     shape = (config.train.batch_size, *from_config.clip_shape(config)[1:])
+    label = (shape[:1], jnp.int32)
+    if config.data.multi_label:
+        label = ((shape[0], config.model.num_classes), jnp.float32)
     batch = {
         "clip": jax.ShapeDtypeStruct(shape, jnp.uint8),
-        "label": jax.ShapeDtypeStruct(shape[:1], jnp.int32),
+        "label": jax.ShapeDtypeStruct(*label),
     }
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
@@ -192,7 +196,7 @@ def _run(
     if int(state.step) >= total:
         return state
     bad = progress.BadVideos(parts.videos, parts.config.data.max_bad_share, place.bad, log)
-    metrics, step_fn = place.metrics, _compile_step(parts, state, log)
+    metrics, step_fn = place.metrics, compile_step(parts, state, log)
     classes = parts.config.model.num_classes
     window = progress.Window(int(state.step))
     while window.step < total:
@@ -246,9 +250,9 @@ def _evaluate(
     protocol, settings = parts.protocols[name], evaluate.settings(parts.config)
     found = evaluate.run(parts.model, state.variables, parts.test_videos, protocol, settings)
     events.scalars(int(state.step), {f"{name}/{k}": v for k, v in _metrics(found).items()})
-    log(results.summary(name, found))
+    log(results.summary(name, found, parts.videos.label_names if name == "test" else ()))
     return found
 
 
 def _metrics(found: evaluate.Evaluation) -> dict[str, float]:
-    return {"top1": found.top1, "top5": found.top5}
+    return {name: value for name, value in found.figures.items() if name != "num_videos"}

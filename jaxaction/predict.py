@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +20,8 @@ class Prediction(NamedTuple):
     """One video's result, a value for each class.
 
     `scores` are averaged over the views as the run's protocol says (mean probabilities or mean
-    logits); `probs` always sum to 1. `labels` are the class names, numbers where there are none.
+    logits); `probs` always sum to 1, but of multi-label runs each is a probability of its own.
+    `labels` are the class names, numbers where there are none.
     """
 
     scores: Float[np.ndarray, " k"]
@@ -35,11 +37,11 @@ class Prediction(NamedTuple):
 class Predictor:
     """A run's newest checkpoint, ready for videos: `Predictor(workdir)("clip.mp4").top()`.
 
-    A video is a path, a file's bytes, or a list of encoded frames. What `eval.py` wrote for the
-    same video and protocol comes out within 1e-5. `overrides`, such as {"test.crops": "center"},
-    change the stored config as `eval.py --config.test.crops=center` does. Making one sets JAX's
-    matmul precision to what the run's `compute` says. `InputError` for a directory without a
-    checkpoint and for a video that can't be read.
+    A video is a path (of a folder of frames, too), a file's bytes, or a list of encoded frames.
+    What `eval.py` wrote for the same video and protocol comes out within 1e-5. `overrides`, such as
+    {"test.crops": "center"}, change the stored config as `eval.py --config.test.crops=center` does.
+    Making one sets JAX's matmul precision to what the run's `compute` says. `InputError` for a
+    directory without a checkpoint and for a video that can't be read.
     """
 
     def __init__(self, workdir: str, overrides: Mapping[str, str] = MappingProxyType({})):
@@ -62,12 +64,14 @@ class Predictor:
         return self._scorer.features(self._views(video))[0]
 
     def _views(self, video: Any) -> UInt8[np.ndarray, "1 v t h w c"]:
+        if isinstance(video, str | os.PathLike) and os.path.isdir(video):
+            video = data.FrameFolder(str(video), modality=self.protocol.modality)
         return data.read_views(video, self.protocol)[None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `jaxaction predict`."""
-    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a file that PyAV can open")
+    parser.add_argument("videos", nargs="+", metavar="VIDEO", help="a video, or a folder of frames")
     parser.add_argument("--workdir", required=True, help="the directory of a training run")
     parser.add_argument("--top", type=int, default=5, help="how many labels to print (5)")
     parser.add_argument("--json", action="store_true", help="one JSON object a video and line")

@@ -19,19 +19,45 @@ PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-
 
 
 def result_line(split: str, evaluation: Evaluation) -> str:
-    """The line that scripts may rely on: `test top-1 98.8 %, top-5 100.0 % (96 videos)`."""
+    """The line that scripts may rely on: `test top-1 98.8 %, top-5 100.0 % (96 videos)`, or
+    `test mAP 45.2 % (96 videos)` where videos have several labels."""
+    if evaluation.multi_label:
+        share = 100 * evaluation.mean_average_precision
+        return f"{split} mAP {share:.1f} % ({evaluation.num_videos} videos)"
     top1, top5 = 100 * evaluation.top1, 100 * evaluation.top5
     return f"{split} top-1 {top1:.1f} %, top-5 {top5:.1f} % ({evaluation.num_videos} videos)"
 
 
-def summary(split: str, evaluation: Evaluation) -> str:
-    """What the user sees: the protocol, unreadable videos if any, the accuracies; several lines."""
+def summary(split: str, evaluation: Evaluation, label_names: tuple[str, ...] = ()) -> str:
+    """What the user sees: the protocol, unreadable videos if any, the accuracies; several lines.
+
+    With `label_names` also which classes were taken for another most often.
+    """
     lines = [f"protocol: {evaluation.protocol}"]
     if evaluation.unreadable:
         names = ", ".join(evaluation.unreadable)
         lines.append(f"unreadable, left out: {len(evaluation.unreadable)} ({names})")
-    lines.append(f"{split} mean class accuracy {100 * evaluation.mean_class_accuracy:.1f} %")
+    if evaluation.multi_label:
+        share = 100 * evaluation.mmit_mean_average_precision
+        lines.append(f"{split} mAP over videos {share:.1f} %")
+    else:
+        lines += _most_confused(evaluation.confusion, label_names)
+        lines.append(f"{split} mean class accuracy {100 * evaluation.mean_class_accuracy:.1f} %")
     return "\n".join([*lines, result_line(split, evaluation)])
+
+
+def _most_confused(confusion: np.ndarray, label_names: tuple[str, ...], most: int = 3) -> list[str]:
+    """Up to `most` pairs of classes in a line, if there are any and they have names."""
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(i), len(wrong)) for i in order if wrong.flat[i]]
+    if not pairs or not label_names:
+        return []
+    said = [
+        f"{label_names[i]} for {label_names[j]} ({wrong[i, j]} of {confusion[i].sum()})"
+        for i, j in pairs
+    ]
+    return [f"taken most often: {', '.join(said)}"]
 
 
 def write(
@@ -39,7 +65,8 @@ def write(
 ) -> Path:
     """Writes `eval/SPLIT.json` (metrics, protocol, `about`) and `eval/SPLIT.npz` (every video).
 
-    The npz holds `ids`, `labels`, `scores`, `probs`, `label_names`, `unreadable`; rows agree.
+    The npz holds `ids`, `labels`, `scores`, `probs`, `label_names`, `unreadable`; rows agree; and
+    `confusion` (true classes along the first axis), unless videos have several labels.
     `about` says what else the figures depend on (data set, step of the checkpoint), as JSON values.
     An earlier result with another protocol or `about` is kept beside, as `SPLIT.1.json` and so on.
     Returns the path of the JSON; it is written last, so that it never stands for half a result.
@@ -52,7 +79,7 @@ def write(
     name = re.sub(r"[^\w.-]+", "_", split) or "test"
     record = _record(split, evaluation, about)
     _keep_other(folder, name, record)
-    _write_npz(folder / f"{name}.npz", evaluation, label_names)
+    write_npz(folder / f"{name}.npz", evaluation, label_names)
     path = folder / f"{name}.json"
     replace(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
     return path
@@ -70,15 +97,9 @@ def versions() -> dict[str, str]:
 
 
 def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
-    figures = {
-        "top1": evaluation.top1,
-        "top5": evaluation.top5,
-        "mean_class_accuracy": evaluation.mean_class_accuracy,
-        "num_videos": evaluation.num_videos,
-    }
     return {
         "split": split,
-        "metrics": figures,
+        "metrics": evaluation.figures,
         "protocol": dataclasses.asdict(evaluation.protocol),
         "protocol_line": str(evaluation.protocol),
         "about": about,
@@ -110,7 +131,8 @@ def _load(path: Path) -> dict:
         return {}
 
 
-def _write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) -> None:
+def write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) -> None:
+    """Writes the part of `write` that holds every video's row."""
     arrays = {
         "ids": np.array(evaluation.ids, dtype=np.str_),
         "labels": evaluation.labels,
@@ -119,6 +141,8 @@ def _write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...])
         "label_names": np.array(label_names, dtype=np.str_),
         "unreadable": np.array(evaluation.unreadable, dtype=np.str_),
     }
+    if not evaluation.multi_label:
+        arrays["confusion"] = evaluation.confusion
     replace(path, lambda file: np.savez(file, **arrays))
 
 

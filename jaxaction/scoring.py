@@ -43,13 +43,15 @@ class Scorer:
     window: tuple[int, ...]
     mesh: Mesh
     clips_per_pass: int
+    multi_label: bool = False
+    """Whether each class has a probability of its own."""
 
     def __call__(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Scores:
         """Scores and probabilities of every video."""
         logits = self._run(_compiled(clip_logits), clips, self.window)
         logits = logits.reshape(len(clips), -1, logits.shape[-1])
-        scores = views.average_clips(logits, self.average)
-        probs = views.probabilities(scores, self.average)
+        scores = views.average_clips(logits, self.average, self.multi_label)
+        probs = views.probabilities(scores, self.average, self.multi_label)
         return Scores(np.asarray(scores), np.asarray(probs))
 
     def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n c"]:

@@ -19,23 +19,33 @@ def unfold(clips: Shaped[Array, "n*v ..."], num_videos: int) -> Shaped[Array, "n
     return clips.reshape(num_videos, clips.shape[0] // num_videos, *clips.shape[1:])
 
 
-def average_clips(logits: Float[Array, "n v k"], average: str) -> Float[Array, "n k"]:
+def average_clips(
+    logits: Float[Array, "n v k"], average: str, multi_label: bool = False
+) -> Float[Array, "n k"]:
     """One row of scores a video, as the reference's `average_clips`.
 
-    "prob": the mean of each view's softmax, so rows sum to 1. "score": the mean of the logits; its
-    softmax is not the former. ValueError for any other word.
+    "prob": the mean of each view's softmax, so rows sum to 1; with `multi_label` of its sigmoid,
+    for each class by itself. "score": the mean of the logits; its softmax is not the former.
+    ValueError for any other word.
     """
     if average == "prob":
-        return jax.nn.softmax(logits, axis=-1).mean(axis=1)
+        return _squashed(logits, multi_label).mean(axis=1)
     if average == "score":
         return logits.mean(axis=1)
     raise ValueError(f"average {average!r} is none of {', '.join(AVERAGES)}")
 
 
-def probabilities(scores: Float[Array, "n k"], average: str) -> Float[Array, "n k"]:
-    """Rows that sum to 1, from what `average_clips` returned for the same `average`.
+def probabilities(
+    scores: Float[Array, "n k"], average: str, multi_label: bool = False
+) -> Float[Array, "n k"]:
+    """Rows that sum to 1, from what `average_clips` returned for the same `average`; with
+    `multi_label` a probability for each class by itself.
 
     The softmax of the mean logits is what the reference's TSN reports over all crops and segments,
     since its classifier is linear in the features that it averages there.
     """
-    return scores if average == "prob" else jax.nn.softmax(scores, axis=-1)
+    return scores if average == "prob" else _squashed(scores, multi_label)
+
+
+def _squashed(logits, multi_label):
+    return jax.nn.sigmoid(logits) if multi_label else jax.nn.softmax(logits, axis=-1)

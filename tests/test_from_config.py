@@ -107,9 +107,31 @@ def test_a_missing_list_of_videos_says_which_flag_to_set(config):
         from_config.source(config, "test")
 
 
-def test_clips_of_optical_flow_are_not_taken_from_videos(config):
+def test_mean_and_std_have_a_number_for_each_channel(config):
     config.data.update(mean=(128.0, 128.0), std=(128.0, 128.0))
-    with pytest.raises(InputError, match="data.mean has 2 channels, as of optical flow"):
+    with pytest.raises(InputError, match=r"mean has 2 numbers, but 1 frame\(s\) of rgb have 3"):
+        from_config.check_numbers(config)
+    config.data.update(modality="flow")
+    from_config.check_numbers(config)
+    config.data.update(stack=5)
+    with pytest.raises(InputError, match=r"mean has 2 numbers, but 5 frame\(s\) of flow have 10"):
+        from_config.check_numbers(config)
+
+
+def test_flow_is_not_taken_from_videos(config):
+    config.data.modality = "flow"
+    with pytest.raises(InputError, match="data.modality flow is read from folders"):
+        from_config.source(config, "train")
+    config.data.update(source="tfds", name="motions")
+    with pytest.raises(InputError, match="data.modality flow is read from lists of folders, not"):
+        from_config.source(config, "train")
+
+
+def test_several_labels_a_video_have_to_be_configured(config, monkeypatch):
+    found, _ = from_config.open_source(config, "train", config.model.num_classes)
+    found.multi_label = True
+    monkeypatch.setattr(from_config, "open_source", lambda *_: (found, "somewhere"))
+    with pytest.raises(InputError, match="somewhere has several labels.*set data.multi_label to T"):
         from_config.source(config, "train")
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,6 +16,7 @@ class Probe(nn.Module):
     """Logits that are a linear map of the clip's mean, with dropout and a running mean."""
 
     rate: float = 0.0
+    num_classes: int = 2
 
     @nn.compact
     def __call__(self, clip, train):
@@ -104,3 +107,36 @@ def test_in_bfloat16_parameters_statistics_and_loss_stay_float32():
     state, metrics = jax.eval_shape(step, jax.random.key(0), batch)
     kinds = {x.dtype for x in jax.tree.leaves((state.variables, metrics))}
     assert kinds == {jnp.dtype("float32")}
+
+
+def test_the_loss_of_several_labels_is_the_mean_over_clips_and_classes():
+    logits = jnp.array([[0.0, np.log(3.0)], [0.0, 0.0]])
+    got = steps.binary_cross_entropy(logits, jnp.array([[1.0, 1.0], [0.0, 1.0]]))
+    # -log(1/2) three times and -log(3/4); 1e-6: float32
+    expected = (3 * np.log(2) + np.log(4 / 3)) / 4
+    np.testing.assert_allclose(got["binary_cross_entropy"], expected, rtol=1e-6)
+
+
+def test_a_step_on_several_labels_counts_a_clip_as_right_whose_highest_logit_is_a_label():
+    state, step = start()
+    several = batch() | {"label": jnp.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])}
+    _, metrics = step(state, several)
+    assert "loss/binary_cross_entropy" in metrics
+    assert metrics["accuracy"] == 1  # of no labels all are highest
+
+
+def mixed(seed, step, mix):
+    state, optimizer = start()[0], optax.sgd(0.1)
+    state = dataclasses.replace(state, step=jnp.asarray(step))
+    return steps.make_train_step(Probe(), optimizer, MEAN, STD, seed, mix)(state, batch())[1][
+        "loss"
+    ]
+
+
+def test_mixing_depends_on_seed_and_step_alone():
+    mix = steps.Mixing(mixup=1.0, cutmix=1.0)
+    loss = mixed(0, 0, mix)
+    assert loss == mixed(0, 0, mix)
+    assert loss != mixed(0, 1, mix)
+    assert loss != mixed(1, 0, mix)
+    assert loss != mixed(0, 0, steps.UNMIXED)

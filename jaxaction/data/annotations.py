@@ -1,20 +1,25 @@
-"""Videos from an annotation file: lines `path label`."""
+"""Videos from an annotation file: its records, checked, with the names of their labels."""
 
 import os
 from pathlib import Path
 
+from jaxaction.data.annotation_lines import Entry, read_entries, read_text
 from jaxaction.data.records import Record
+from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
+
+MODALITIES = ("rgb", "flow")
 
 
 class AnnotationSource:
-    """Records of an annotation file; the video is the path, opened only when it is read."""
+    """Records of an annotation file; a video is a path or a `FrameFolder`, opened when read."""
 
     mirror_changes_class = False
 
-    def __init__(self, records: list[Record], label_names: tuple[str, ...]):
+    def __init__(self, records: list[Record], label_names: tuple[str, ...], multi_label: bool):
         self._records = records
         self.label_names = label_names
+        self.multi_label = multi_label
 
     def __len__(self):
         return len(self._records)
@@ -27,13 +32,21 @@ class AnnotationSource:
 
 
 def annotation_source(
-    file: str | os.PathLike, root: str | os.PathLike = "", num_classes: int = 0
+    file: str | os.PathLike,
+    root: str | os.PathLike = "",
+    num_classes: int = 0,
+    multi_label: bool = False,
+    modality: str = "rgb",
 ) -> AnnotationSource:
-    """Returns the videos of a text file with one `path label` a line.
+    """Returns the videos that a text file lists, one a line, or a csv file with a header.
 
-    The label is the last word, so paths may have spaces. Blank lines and those that begin with #
-    are left out. Paths are relative to `root`, or else to the file's own folder. Labels are named
-    by the lines of a `labels.txt` beside the file, or else by their numbers.
+    A line is `path label`, for a folder of frames also `folder frames label`; with `multi_label`
+    all numbers at its end are labels (a path that ends in a number needs a csv then). Paths may
+    have spaces. Blank lines and those that begin with # are left out. Paths are relative to `root`,
+    or else to the file's own folder. Of a csv the columns count by their names
+    (`annotation_lines`), and labels may be words of `labels.txt`, a file beside the list that names
+    one label a line; without it labels are called by their numbers. `modality` "flow" reads pairs
+    of pictures from the folders.
 
     `InputError` for a file that is missing or without a video, a label that is not a whole number
     in `[0, num_classes)` (0: no upper limit), or where no listed video exists. A single missing
@@ -41,54 +54,75 @@ def annotation_source(
     """
     file = Path(file)
     folder = Path(root) if str(root) else file.parent
-    records = []
-    for number, line in enumerate(_lines(file), 1):
-        line = line.strip()
-        if line and not line.startswith("#"):
-            path, label = _parse(line, f"{file}:{number}", num_classes)
-            records.append(Record(path, str(folder / path), label))
-    if not records:
+    names = names_beside(file)
+    entries = read_entries(file, folder, names, multi_label)
+    if not entries:
         raise InputError(f"{file} lists no videos; write one `path label` a line")
-    if not any(os.path.exists(record.video) for record in records):
-        raise InputError(
-            f"none of the {len(records)} videos in {file} exists (the first is "
-            f"{records[0].video}); set data.root to the folder that paths are relative to"
-        )
-    return AnnotationSource(records, _label_names(file, records, num_classes))
+    for entry in entries:
+        _check_labels(entry, num_classes)
+    videos = videos_of(file, folder, entries, modality)
+    records = [
+        Record(entry.path, video, entry.labels if multi_label else entry.labels[0])
+        for entry, video in zip(entries, videos, strict=True)
+    ]
+    label_names = _label_names(file, names, entries, num_classes)
+    return AnnotationSource(records, label_names, multi_label)
 
 
-def _lines(file):
-    try:
-        return file.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise InputError(f"annotation file {file} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file {file} cannot be read as text: {error}") from None
-
-
-def _parse(line, place, num_classes) -> tuple[str, int]:
-    path, _, label = line.replace("\t", " ").rpartition(" ")
-    if not path.strip():
-        raise InputError(f"{place}: {line!r} is not `path label`")
-    if not label.isascii() or not label.lstrip("-").isdigit():
-        raise InputError(f"{place}: label {label!r} is not a whole number")
-    label = int(label)
-    if label < 0:
-        raise InputError(f"{place}: label {label} is negative; labels count from 0")
-    if num_classes and label >= num_classes:
-        raise InputError(
-            f"{place}: label {label} is not below the number of classes, {num_classes}; "
-            "labels count from 0"
-        )
-    return path.strip(), label
-
-
-def _label_names(file, records, num_classes):
-    count = max(num_classes, 1 + max(record.label for record in records))
+def names_beside(file: Path) -> tuple[str, ...]:
+    """Returns the lines of `labels.txt` in the list's folder; none without it."""
     names = file.parent / "labels.txt"
     if not names.is_file():
+        return ()
+    return tuple(line.strip() for line in read_text(names) if line.strip())
+
+
+def _check_labels(entry: Entry, num_classes: int):
+    for label in entry.labels:
+        if label < 0:
+            raise InputError(f"{entry.place}: label {label} is negative; labels count from 0")
+        if num_classes and label >= num_classes:
+            raise InputError(
+                f"{entry.place}: label {label} is not below the number of classes, {num_classes}; "
+                "labels count from 0"
+            )
+
+
+def videos_of(
+    file: Path, folder: Path, entries: list[Entry], modality: str
+) -> list[str | FrameFolder]:
+    """Returns a path for every entry, or a folder of frames where the first that exists is one.
+
+    `InputError` if none exists, or if they are videos and `modality` is flow.
+    """
+    if modality not in MODALITIES:
+        raise InputError(f"data.modality {modality!r} is none of {', '.join(MODALITIES)}")
+    paths = [str(folder / entry.path) for entry in entries]
+    first = next((path for path in paths if os.path.exists(path)), "")
+    if not first:
+        raise InputError(
+            f"none of the {len(entries)} videos in {file} exists (the first is "
+            f"{paths[0]}); set data.root to the folder that paths are relative to"
+        )
+    if os.path.isdir(first):
+        return [
+            FrameFolder(path, entry.num_frames, modality)
+            for path, entry in zip(paths, entries, strict=True)
+        ]
+    if modality == "flow":
+        raise InputError(
+            f"{file} lists videos ({first}), but data.modality flow is read from folders of x_* "
+            "and y_* pictures; `jaxaction data flow --from` makes them, and their list"
+        )
+    return paths
+
+
+def _label_names(file, names, entries, num_classes):
+    count = max(num_classes, 1 + max(label for entry in entries for label in entry.labels))
+    if not names:
         return tuple(str(label) for label in range(count))
-    found = tuple(line.strip() for line in _lines(names) if line.strip())
-    if len(found) < count:
-        raise InputError(f"{names} names {len(found)} labels, but there are {count}")
-    return found
+    if len(names) < count:
+        raise InputError(
+            f"{file.parent / 'labels.txt'} names {len(names)} labels, but there are {count}"
+        )
+    return names

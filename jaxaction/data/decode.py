@@ -10,12 +10,24 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from jaxaction.data import packets
-from jaxaction.data.stills import Stills
+from jaxaction.data import packets, upright
+from jaxaction.data.stills import FrameFolder, Stills
 from jaxaction.errors import InputError
 
-# Formats by which FFmpeg "plays" text files and single pictures: never a video here.
-_NOT_VIDEO = ("tty", "image2", "image2pipe")
+# What FFmpeg also "plays": texts, single pictures, and lists of other files or addresses. A list
+# can make it wait for ever, so none of these is tried.
+_NO_VIDEOS = {"tty", "image2", "image2pipe", "hls", "dash", "webm_dash_manifest", "concat", "sdp"}
+_OPTIONS = {
+    "format_whitelist": ",".join(
+        sorted(
+            name
+            for name in av.formats_available
+            if name not in _NO_VIDEOS and not name.endswith("_pipe")
+        )
+    ),
+    "protocol_whitelist": "file",
+}
+_GUESSED_FPS = 25.0  # what FFmpeg assumes of a stream that doesn't say
 # Up to this size the frames of a counting pass are kept, so that reading needs no second pass.
 _KEEP_BYTES = 256 * 2**20
 
@@ -58,6 +70,8 @@ def open_video(source) -> "Video | Stills":
         return Video(bytes(source), f"video of {len(source)} bytes")
     if isinstance(source, (list, tuple)):
         return Stills(source, DecodeError)
+    if isinstance(source, FrameFolder):
+        return source.open(DecodeError)
     raise TypeError(f"a video is a path, bytes or a list of pictures, not {type(source).__name__}")
 
 
@@ -65,7 +79,7 @@ class Video:
     """One opened file: `num_frames` and `read(indices)`.
 
     All packets are held in memory (the size of the file). Where the container's times are
-    trustworthy (`packets.presentation_times`), frames are counted without decoding and reading
+    trustworthy (`packets.timeline`), frames are counted without decoding and reading
     starts at the nearest key frame; elsewhere both count decoded frames from the start.
     """
 
@@ -73,7 +87,7 @@ class Video:
         self._file = file
         self._name = name
         self._open()
-        self._times = packets.presentation_times(self._container, self._stream, self._packets)
+        self._line = packets.timeline(self._container, self._stream, self._packets)
         self._frames = []  # decoded, not yet RGB; filled by a counting pass
         self._count = -1
         self._to_rgb = VideoReformatter()
@@ -99,10 +113,17 @@ class Video:
     def num_frames(self) -> int:
         """How many frames there are: by the container where it can be trusted, else by decoding."""
         if self._count < 0:
-            if self._times is None:
+            if self._line is None:
                 return self.count_by_decoding()
-            self._count = self._at_least_one(len(self._times))
+            self._count = self._at_least_one(len(self._line.times))
         return self._count
+
+    @property
+    def fps(self) -> float:
+        """Frames a second on average, by the container or else as FFmpeg guesses; above 0."""
+        stream = self._stream
+        rates = (stream.average_rate, stream.guessed_rate, stream.base_rate)
+        return float(next((rate for rate in rates if rate), _GUESSED_FPS))
 
     def count_by_decoding(self) -> int:
         """How many frames decoding yields, found by doing it; `DecodeError` if none."""
@@ -114,6 +135,8 @@ class Video:
                 frames.append(frame)
         self._frames = frames if held <= _KEEP_BYTES else []
         self._count = self._at_least_one(count)
+        if self._line is not None and count != len(self._line.times):
+            self._line = None
         return count
 
     def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
@@ -124,30 +147,32 @@ class Video:
         if min(indices) < 0:
             raise ValueError(f"frame number {min(indices)} is negative")
         wanted = sorted(set(indices))
-        frames = self._indexed(wanted) if self._times is not None else None
+        frames = self._indexed(wanted) if self._line is not None else None
         if frames is None:
             frames = self._counted(wanted)
         return self._rgb(frames, indices)
 
     def _opened(self):
-        file = self._file
+        file = self._file if isinstance(self._file, str) else io.BytesIO(self._file)
         try:
-            container = av.open(file if isinstance(file, str) else io.BytesIO(file))
+            return av.open(file, options=_OPTIONS, metadata_errors="replace")
+        except av.error.ArgumentError:
+            raise DecodeError(f"{self._name} is not a video") from None
         except (av.error.FFmpegError, ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self._name} cannot be opened as a video: {reason}") from None
-        if container.format.name in _NOT_VIDEO or container.format.name.endswith("_pipe"):
-            container.close()
-            raise DecodeError(f"{self._name} is not a video")
-        return container
 
     def _video_stream(self):
+        missing = "has no video stream"
         for stream in self._container.streams.video:
-            if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.disposition & av.stream.Disposition.attached_pic:
+                continue
+            if stream.codec_context:
                 stream.thread_count = 1  # parallelism is across videos, not inside one
                 return stream
+            missing = "is of a codec that FFmpeg has no decoder for"
         self._container.close()
-        raise DecodeError(f"{self._name} has no video stream")
+        raise DecodeError(f"{self._name} {missing}")
 
     def _at_least_one(self, count):
         if not count:
@@ -156,12 +181,13 @@ class Video:
 
     def _indexed(self, wanted):
         """Returns {number: frame} by presentation time, or None if decoding disagrees."""
-        if wanted[-1] >= len(self._times):
-            raise DecodeError(self._too_short(wanted[-1], len(self._times)))
-        times = [self._times[i] for i in wanted]
-        by_time = packets.decode_at_times(self._stream, self._packets, times)
+        line = self._line
+        if wanted[-1] >= len(line.times):
+            raise DecodeError(self._too_short(wanted[-1], len(line.times)))
+        times = [line.times[i] for i in wanted]
+        by_time = packets.decode_at_times(self._stream, self._packets, line, times)
         if by_time is None:
-            self._times, self._count = None, -1
+            self._line, self._count = None, -1
             return None
         return dict(zip(wanted, (by_time[time] for time in times), strict=True))
 
@@ -187,17 +213,21 @@ class Video:
         return f"{self._name} has {count} frames; there is no frame {index}"
 
     def _rgb(self, frames, indices):
-        first = frames[indices[0]]
-        out = np.empty((len(indices), first.height, first.width, 3), np.uint8)
-        pictures = {i: self._picture(frame, first) for i, frame in frames.items()}
+        pictures = {i: self._picture(frame) for i, frame in frames.items()}
+        if len({picture.shape for picture in pictures.values()}) > 1:
+            raise DecodeError(f"{self._name} changes its frame size on the way")
+        out = np.empty((len(indices), *pictures[indices[0]].shape), np.uint8)
         for position, i in enumerate(indices):
             out[position] = pictures[i]
         return out
 
-    def _picture(self, frame, first):
-        if (frame.height, frame.width) != (first.height, first.width):
-            raise DecodeError(f"{self._name} changes its frame size on the way")
-        return self._to_rgb.reformat(frame, format="rgb24", threads=1).to_ndarray()
+    def _picture(self, frame):
+        try:
+            frame = self._to_rgb.reformat(frame, format="rgb24", threads=1)
+        except (av.error.FFmpegError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DecodeError(f"{self._name} has colors that cannot be read: {reason}") from None
+        return upright.picture(frame)
 
 
 def _checked_path(source) -> str:

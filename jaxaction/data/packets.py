@@ -2,14 +2,27 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import av
 from av.video.frame import PictureType
 
-# Containers with real presentation times, and codecs with one shown frame a packet. MPEG-4 part 2
-# is not among them: packed B-frames and frames that are "not coded" break the rule.
-_CONTAINERS = {"mov", "mp4", "matroska", "webm"}
-_CODECS = {"h264", "hevc", "vp8", "vp9"}
+from jaxaction.data import bitstream
+
+# Containers with real presentation times, and codecs with one shown frame a packet, in which damage
+# shows (`bitstream`). Not so MPEG-4 part 2 (packed B-frames, frames that are "not coded"), VP8
+# (hidden frames) and VP9 (all but a few bytes are under an arithmetic code).
+_INDEXED, _UNINDEXED = {"mov", "mp4"}, {"matroska", "webm"}
+_CODECS = {"h264", "hevc"}
+
+
+class Timeline(NamedTuple):
+    """What the packets of a trustworthy stream say of its frames."""
+
+    times: list[int]
+    """When frames are shown, in order, without those that an edit list hides."""
+    always: frozenset[int]
+    """The times of frames that come out also where the decoder skips what no other needs."""
 
 
 def demux(container, stream) -> list[av.Packet]:
@@ -22,15 +35,15 @@ def demux(container, stream) -> list[av.Packet]:
     return found
 
 
-def presentation_times(container, stream, packets: Sequence[av.Packet]) -> list[int] | None:
-    """Returns the times of the frames that will be shown, in order; None where not trustworthy.
+def timeline(container, stream, packets: Sequence[av.Packet]) -> Timeline | None:
+    """Returns when the frames will be shown; None where the packets can't be trusted to tell.
 
-    Trustworthy: a container with times for every frame, none twice, nothing cut off, and no frame
-    shown before the first key frame. Frames that an edit list hides are left out, as by decoding.
+    Trustworthy: a container with times for every frame, none twice, nothing cut off, no frame shown
+    before the first key frame, and packets that look as their codec's should.
     """
-    if not _CONTAINERS & set(container.format.name.split(",")):
-        return None
-    if stream.codec_context.codec.canonical_name not in _CODECS:
+    codec = stream.codec_context.codec.canonical_name
+    formats = set(container.format.name.split(","))
+    if codec not in _CODECS or not formats & (_INDEXED | _UNINDEXED):
         return None
     if not packets or any(packet.is_corrupt or packet.pts is None for packet in packets):
         return None
@@ -40,7 +53,20 @@ def presentation_times(container, stream, packets: Sequence[av.Packet]) -> list[
         return None
     if stream.codec_context.has_b_frames and stored == times:
         return None  # decoding will reorder frames, but the container's times don't say so
-    return sorted(packet.pts for packet in packets if not packet.is_discard)
+    if formats & _UNINDEXED and not _is_even(times):
+        return None
+    always = bitstream.always_shown(codec, stream.codec_context.extradata, packets)
+    if always is None:
+        return None
+    hidden = {packet.pts for packet in packets if packet.is_discard}
+    shown = {time for time, yes in zip(stored, always, strict=True) if yes}
+    return Timeline([time for time in times if time not in hidden], frozenset(shown - hidden))
+
+
+def _is_even(times) -> bool:
+    """Whether no frame is missing in between: damage that took one leaves a gap, no other trace."""
+    gaps = [later - time for time, later in zip(times, times[1:], strict=False)]
+    return not gaps or max(gaps) < 1.5 * min(gaps) + 1
 
 
 def decode_from_start(stream, packets: Sequence[av.Packet]) -> Iterator[av.VideoFrame]:
@@ -54,22 +80,22 @@ def decode_from_start(stream, packets: Sequence[av.Packet]) -> Iterator[av.Video
 
 
 def decode_at_times(
-    stream, packets: Sequence[av.Packet], times: Sequence[int]
+    stream, packets: Sequence[av.Packet], line: Timeline, times: Sequence[int]
 ) -> dict[int, av.VideoFrame] | None:
     """Returns the frames with these presentation times, or None if decoding met any surprise.
 
-    `times` are among those of `presentation_times`. Decoding starts at the last key frame before a
-    wanted one, and frames that no other needs are skipped unless wanted.
+    `times` are among the timeline's. Decoding starts at the last key frame before a wanted one,
+    and frames that no other needs are skipped unless wanted.
     """
     found, wanted = {}, set(times)
     for first, last in _stretches(packets, times):
-        run = _decode_stretch(stream, packets[first : last + 1], wanted)
+        run = _decode_stretch(stream, packets[first : last + 1], wanted, line.always)
         if run is None and first:
-            run = _decode_stretch(stream, packets[: last + 1], wanted)
+            run = _decode_stretch(stream, packets[: last + 1], wanted, line.always)
         if run is None:
             return None
         found.update(run)
-    return found if wanted <= found.keys() else None
+    return found
 
 
 def _stretches(packets, times) -> list[tuple[int, int]]:
@@ -87,13 +113,14 @@ def _stretches(packets, times) -> list[tuple[int, int]]:
     return stretches
 
 
-def _decode_stretch(stream, packets, wanted) -> dict[int, av.VideoFrame] | None:
+def _decode_stretch(stream, packets, wanted, always) -> dict[int, av.VideoFrame] | None:
     """Returns the wanted frames of packets that begin with a key frame; None if they are not whole.
 
     Not whole: the key frame does not come first and by itself (a gradual refresh), a packet is
-    damaged, or frames come out of order.
+    damaged, or frames are missing or come out of order.
     """
     context, found = _restarted(stream), {}
+    missing = {packet.pts for packet in packets if packet.pts in wanted or packet.pts in always}
     previous = None
     for packet in [*packets, None]:
         skip = packet is not None and packet.pts not in wanted
@@ -106,20 +133,25 @@ def _decode_stretch(stream, packets, wanted) -> dict[int, av.VideoFrame] | None:
             if not _expected(frame, previous, packets[0]):
                 return None
             previous = frame.pts
-            if frame.pts in wanted:
-                found[frame.pts] = frame
-    return found
+            missing.discard(previous)
+            if previous in wanted:
+                found[previous] = frame
+    return None if missing else found
 
 
 def _expected(frame, previous, key) -> bool:
+    if frame.pts is None or frame.is_corrupt:
+        return False
     if previous is None:
         return frame.pts == key.pts and frame.pict_type == PictureType.I
-    return frame.pts is not None and frame.pts > previous and not frame.is_corrupt
+    return frame.pts > previous
 
 
 def _restarted(stream):
     context = stream.codec_context
     if context.is_open:
         context.flush_buffers()
+    else:
+        context.options = {"err_detect": "explode"}  # HEVC's decoder hides damage without a word
     context.skip_frame = "DEFAULT"
     return context

@@ -10,12 +10,18 @@ from jaxtyping import UInt8
 from jaxaction.data import decode, sampling, transforms
 from jaxaction.errors import InputError
 
+SAMPLING = ("clips", "segments", "dense", "uniform")
+# Channels of one frame.
+CHANNELS = {"rgb": 3, "flow": transforms.FLOW_CHANNELS}
 _CHOICES = {
-    "sampling": ("clips", "segments", "dense"),
+    "sampling": SAMPLING,
     "crops": tuple(transforms.CROPS),
     "average": ("prob", "score"),
+    "modality": tuple(CHANNELS),
+    "placement": ("ends", "centers"),
+    "past_end": tuple(sampling.PAST_END),
 }
-_COUNTS = ("clip_len", "frame_interval", "num_clips", "short_side")
+_COUNTS = ("clip_len", "frame_interval", "num_clips", "short_side", "stack")
 _NUM_CROPS = {"center": 1, "three": 3, "ten": 10}
 
 
@@ -29,7 +35,8 @@ class Protocol:
     sampling: str
     """"clips": `num_clips` clips of `clip_len` frames, `frame_interval` apart, spread evenly;
     "segments": `clip_len` frames from equal parts (`num_clips` 2: a second view, shifted);
-    "dense": like "clips", from the places of a 64-frame window (the reference's has 10)."""
+    "dense": like "clips", from the places of a 64-frame window (the reference's has 10);
+    "uniform": clips of `clip_len` frames over the whole video, one a little later than another."""
     clip_len: int
     """Frames on the axis t."""
     frame_interval: int
@@ -45,6 +52,18 @@ class Protocol:
     window: tuple[int, ...] = ()
     """(h, w) of the features that make one row of scores each, as in PySlowFast's fully
     convolutional test; empty: all make one."""
+    modality: str = "rgb"
+    """"rgb", or "flow": x and y."""
+    stack: int = 1
+    """Frames in a row that are the channels of one (TSN's flow: 5); "segments" take clips of so
+    many frames then."""
+    placement: str = "ends"
+    """Of "clips": "ends" from the first frame to the last, as MMAction2 1.x; "centers" in the
+    middles of equal parts, as 0.x."""
+    past_end: str = "loop"
+    """What clips longer than the video show: "loop" its beginning again, "repeat_last"."""
+    target_fps: float = 0.0
+    """Frames a second at which "clips" are counted, as in PySlowFast; 0: each video's own."""
 
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(self.size))
@@ -54,19 +73,31 @@ class Protocol:
     def __str__(self):
         crops = f"{_counted(_NUM_CROPS[self.crops], 'crop')} of {self.size[0]}x{self.size[1]}"
         window = ", windows of {}x{}".format(*self.window) if self.window else ""
-        return f"{self._frames()} x {crops} (short side {self.short_side}){window}, {self.average}"
+        line = f"{self._frames()} x {crops} (short side {self.short_side}){window}, {self.average}"
+        return ", ".join([line, *self._special()])
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """The shape of a video's views, `(v, t, h, w, 3)`."""
-        return (self.num_clips * _NUM_CROPS[self.crops], self.clip_len, *self.size, 3)
+        """The shape of a video's views, `(v, t, h, w, c)`."""
+        channels = CHANNELS[self.modality] * self.stack
+        return (self.num_clips * _NUM_CROPS[self.crops], self.clip_len, *self.size, channels)
 
-    def frames(self, num_frames: int) -> sampling.Clips:
-        """Returns the frame numbers of every clip of a video with so many frames."""
+    def frames(self, num_frames: int, fps: float = 0.0) -> sampling.Clips:
+        """Returns the frame numbers of every clip of a video with so many frames, `[v, t * stack]`.
+
+        `fps` is the video's; `InputError` if `target_fps` needs it and it is not known (0).
+        """
         if self.sampling == "segments":
-            return sampling.segments(num_frames, self.clip_len, twice=self.num_clips == 2)
-        choose = {"clips": sampling.clips, "dense": sampling.dense}[self.sampling]
-        return choose(num_frames, self.clip_len, self.frame_interval, self.num_clips)
+            return self._segments(num_frames)
+        if self.sampling == "uniform":
+            return sampling.uniform(num_frames, self.clip_len, self.num_clips)
+        counts = (num_frames, self.clip_len, self.frame_interval, self.num_clips)
+        if self.sampling == "dense":
+            return sampling.dense(*counts)
+        if self.target_fps:
+            pace = frames_per_tick(fps, self.target_fps)
+            return sampling.paced_clips(*counts, pace, sampling.PAST_END[self.past_end])
+        return self._placed(*counts)
 
     def to_json(self) -> str:
         """Returns the protocol as one line of JSON."""
@@ -77,21 +108,47 @@ class Protocol:
         """Returns the protocol that `to_json` wrote."""
         return cls(**json.loads(text))
 
+    def _segments(self, num_frames):
+        if self.stack == 1:
+            return sampling.segments(num_frames, self.clip_len, twice=self.num_clips == 2)
+        return self._placed(num_frames, self.stack, 1, self.clip_len).reshape(1, -1)
+
+    def _placed(self, *counts):
+        place = {"ends": sampling.clips, "centers": sampling.centered_clips}[self.placement]
+        return place(*counts, sampling.PAST_END[self.past_end])
+
     def _frames(self):
         if self.sampling == "segments":
             twice = ", twice" if self.num_clips == 2 else ""
             return f"{_counted(self.clip_len, 'segment')}{twice}"
-        dense = "dense " if self.sampling == "dense" else ""
-        clips = _counted(self.num_clips, "clip")
-        return f"{dense}{self.clip_len}x{self.frame_interval}, {clips}"
+        kind = "" if self.sampling == "clips" else f"{self.sampling} "
+        interval = "" if self.sampling == "uniform" else f"x{self.frame_interval}"
+        return f"{kind}{self.clip_len}{interval}, {_counted(self.num_clips, 'clip')}"
+
+    def _special(self):
+        """What is not as usual, in words."""
+        return [
+            *(["flow"] if self.modality == "flow" else []),
+            *([f"{self.stack} frames stacked"] if self.stack > 1 else []),
+            *(["clips in the middles of parts"] if self.placement == "centers" else []),
+            *(["the last frame repeated"] if self.past_end == "repeat_last" else []),
+            *([f"{self.target_fps:g} frames a second"] if self.target_fps else []),
+        ]
+
+
+_DEFAULTS = {
+    field.name: field.default
+    for field in dataclasses.fields(Protocol)
+    if field.default is not dataclasses.MISSING
+}
 
 
 def check(fields: Mapping, section: str = "test"):
     """Raises `InputError` naming `section.key` if these fields make no `Protocol`."""
+    fields = _DEFAULTS | dict(fields)
     for key, choices in _CHOICES.items():
-        if fields[key] not in choices:
-            raise InputError(f"{section}.{key} {fields[key]!r} is not one of {', '.join(choices)}")
-    size, window = tuple(fields["size"]), tuple(fields.get("window", ()))
+        check_choice(section, key, fields[key], choices)
+    size, window = tuple(fields["size"]), tuple(fields["window"])
     if len(size) != 2:
         raise InputError(f"{section}.size {size} is not (height, width)")
     if len(window) not in (0, 2):
@@ -105,6 +162,7 @@ def check(fields: Mapping, section: str = "test"):
             f"{section}.num_clips {fields['num_clips']} is not possible with segments; "
             "set it to 1, or to 2 for a second, shifted view"
         )
+    check_frames(section, fields)
     if min(size) > fields["short_side"]:
         raise InputError(
             f"{section}.size {size} does not fit in frames of {section}.short_side "
@@ -117,29 +175,65 @@ def check(fields: Mapping, section: str = "test"):
         )
 
 
+def check_choice(section: str, key: str, value, choices: tuple[str, ...]):
+    """Raises `InputError` naming `section.key` if the value is none of the choices."""
+    if value not in choices:
+        raise InputError(f"{section}.{key} {value!r} is not one of {', '.join(choices)}")
+
+
+def check_frames(section: str, fields: Mapping):
+    """Raises `InputError` if `stack`, `target_fps` and `sampling` don't go together."""
+    sampling, fps = fields["sampling"], fields["target_fps"]
+    if fields["stack"] > 1 and (sampling != "segments" or fields.get("num_clips", 1) > 1):
+        raise InputError(
+            f"{section}.stack {fields['stack']} is possible with one view of segments only; set "
+            f"{section}.stack to 1, or {section}.sampling to segments and num_clips to 1"
+        )
+    if fps < 0 or (fps and sampling != "clips"):
+        raise InputError(
+            f"{section}.target_fps {fps} is not possible with {section}.sampling {sampling}; set it"
+            " to 0, or to a number above with clips"
+        )
+
+
+def frames_per_tick(fps: float, target_fps: float) -> float:
+    """How many frames a video of `fps` shows while one of `target_fps` shows one."""
+    if not fps:
+        raise InputError(
+            f"target_fps {target_fps:g} needs videos that tell their frames a second, which folders"
+            " of pictures don't; set data.target_fps to 0"
+        )
+    return fps / target_fps
+
+
 def read_views(video, protocol: Protocol) -> UInt8[np.ndarray, "v t h w c"]:
     """Returns a video's views: crops x clips, the crop outermost (the reference's order).
 
-    `video` is a path, a file's bytes, or a list of encoded pictures. `decode.DecodeError` if it
+    `video` is what `decode.open_video` takes. `decode.DecodeError` if it
     cannot be read; `InputError` if a crop does not fit in its frames.
     """
     frames, clips = read_sampled(video, protocol.frames)
+    if frames.shape[3] != CHANNELS[protocol.modality]:
+        raise InputError(
+            f"a video of {frames.shape[3]} channels is no {protocol.modality}; flow is read from"
+            " folders of x_* and y_* pictures, which `jaxaction data flow` makes"
+        )
     frames = transforms.resize_short_side(frames, protocol.short_side)
     crops = transforms.CROPS[protocol.crops](frames, protocol.size)
-    return np.concatenate([crop[clips] for crop in crops])
+    return transforms.stack_frames(np.concatenate([c[clips] for c in crops]), protocol.stack)
 
 
-def read_sampled(video, choose: Callable[[int], np.ndarray]):
+def read_sampled(video, choose: Callable[[int, float], np.ndarray]):
     """Returns (frames, numbers): each sampled frame once, and the clips as places among them.
 
-    `choose` gets the number of frames and returns frame numbers `[v, t]`.
+    `choose` gets the number of frames and the frames a second, and returns numbers `[v, t]`.
     """
     with decode.open_video(video) as opened:
         try:
-            return _read_chosen(opened, choose(opened.num_frames))
+            return _read_chosen(opened, choose(opened.num_frames, opened.fps))
         except decode.DecodeError:
             # A damaged file can hold fewer frames than its container lists.
-            return _read_chosen(opened, choose(opened.count_by_decoding()))
+            return _read_chosen(opened, choose(opened.count_by_decoding(), opened.fps))
 
 
 def _read_chosen(opened, chosen):

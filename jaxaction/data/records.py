@@ -8,8 +8,9 @@ class Record(NamedTuple):
 
     id: str
     video: object
-    """A path, an encoded file's bytes, or a list of encoded pictures."""
-    label: int
+    """A path, an encoded file's bytes, a list of encoded pictures, or a `FrameFolder`."""
+    label: int | tuple[int, ...]
+    """A tuple in data sets where a video may belong to several classes."""
 
 
 class Source(Protocol):
@@ -18,6 +19,9 @@ class Source(Protocol):
     label_names: tuple[str, ...]
     mirror_changes_class: bool
     """Whether a mirrored clip belongs to another class, so that it must not be flipped."""
+
+    multi_label: bool
+    """Whether labels are tuples."""
 
     def __len__(self) -> int: ...
 

@@ -27,6 +27,9 @@ def repeat_last(frames: Clips, num_frames: int) -> Clips:
     return np.where(inside, frames, last)
 
 
+PAST_END = {"loop": loop, "repeat_last": repeat_last}
+
+
 def clips(
     num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end=loop
 ) -> Clips:
@@ -40,6 +43,43 @@ def clips(
     else:
         starts = np.round(np.arange(num_clips) * (spare / (num_clips - 1))).astype(int)
     return past_end(_clips_at(starts, clip_len, frame_interval), num_frames)
+
+
+def centered_clips(
+    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end=loop
+) -> Clips:
+    """Returns clips in the middles of `num_clips` equal parts, as MMAction2 0.x tested.
+
+    All start at 0 where the video is shorter than a clip. A clip counts as a `frame_interval`
+    longer than in `clips`, as in training.
+    """
+    places = num_frames - clip_len * frame_interval + 1
+    part = max(places, 0) / num_clips
+    starts = (np.arange(num_clips) * part + part / 2).astype(int)
+    return past_end(_clips_at(starts, clip_len, frame_interval), num_frames)
+
+
+def paced_clips(
+    num_frames: int,
+    clip_len: int,
+    frame_interval: int,
+    num_clips: int,
+    frames_per_tick: float,
+    past_end=loop,
+) -> Clips:
+    """Returns clips as `clips` does, of a video that shows `frames_per_tick` frames in the time in
+    which one at `target_fps` would show one: its own rate divided by that.
+
+    A clip covers the same time in every video. Its length is no whole number of frames then;
+    PySlowFast's rule (`slowfast/datasets/decoder.py`), which rounds down.
+    """
+    span = _paced_span(clip_len, frame_interval, frames_per_tick)
+    spare = max(num_frames - span, 0)
+    if num_clips == 1:
+        starts = np.array([spare // 2])
+    else:
+        starts = np.arange(num_clips) * np.floor(spare / (num_clips - 1))
+    return past_end(_spread_at(starts, span, clip_len), num_frames)
 
 
 def segments(num_frames: int, num_segments: int, twice: bool = False) -> Clips:
@@ -76,7 +116,12 @@ def uniform(num_frames: int, clip_len: int, num_clips: int) -> Clips:
 
 
 def random_clips(
-    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, rng: np.random.Generator
+    num_frames: int,
+    clip_len: int,
+    frame_interval: int,
+    num_clips: int,
+    rng: np.random.Generator,
+    past_end=loop,
 ) -> Clips:
     """Returns clips for training: one at a random place in each of `num_clips` equal parts.
 
@@ -94,12 +139,40 @@ def random_clips(
         starts = np.round(np.arange(num_clips) * (places / num_clips)).astype(int)
     else:
         starts = np.zeros(num_clips, int)
-    return loop(_clips_at(starts, clip_len, frame_interval), num_frames)
+    return past_end(_clips_at(starts, clip_len, frame_interval), num_frames)
 
 
-def random_segments(num_frames: int, num_segments: int, rng: np.random.Generator) -> Clips:
-    """Returns a random frame of each of `num_segments` equal parts, as one clip, for training."""
-    return random_clips(num_frames, 1, 1, num_segments, rng).reshape(1, num_segments)
+def random_paced_clip(
+    num_frames: int,
+    clip_len: int,
+    frame_interval: int,
+    frames_per_tick: float,
+    rng: np.random.Generator,
+    past_end=loop,
+) -> Clips:
+    """Returns one clip at a random place for training; `frames_per_tick` as in `paced_clips`."""
+    span = _paced_span(clip_len, frame_interval, frames_per_tick)
+    start = rng.integers(max(int(num_frames - span + 1), 1))
+    return past_end(_spread_at(np.array([start]), span, clip_len), num_frames)
+
+
+def random_segments(
+    num_frames: int, num_segments: int, rng: np.random.Generator, stack: int = 1, past_end=loop
+) -> Clips:
+    """Returns a random frame of each of `num_segments` equal parts, as one clip, for training.
+
+    With `stack` so many frames in a row from each, one part's after the other's.
+    """
+    return random_clips(num_frames, stack, 1, num_segments, rng, past_end).reshape(1, -1)
+
+
+def random_uniform(num_frames: int, clip_len: int, rng: np.random.Generator) -> Clips:
+    """Returns one clip of a random frame of each of `clip_len` parts, whose ends are shared.
+
+    PySlowFast's rule for Something-Something in training.
+    """
+    ends = np.round((num_frames - 1) / clip_len * np.arange(clip_len + 1)).astype(int)
+    return rng.integers(ends[:-1], ends[1:] + 1).reshape(1, clip_len)
 
 
 def random_dense(
@@ -118,3 +191,12 @@ def _span(clip_len, frame_interval):
 
 def _clips_at(starts, clip_len, frame_interval) -> Clips:
     return starts[:, None] + np.arange(clip_len) * frame_interval
+
+
+def _paced_span(clip_len, frame_interval, frames_per_tick) -> float:
+    return max(clip_len * frame_interval * frames_per_tick, 1.0)
+
+
+def _spread_at(starts, span, clip_len) -> Clips:
+    frames = starts[:, None] + np.linspace(0, span - 1, clip_len).astype(int)
+    return frames.astype(int)

@@ -6,6 +6,7 @@ import os
 import pkgutil
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -17,30 +18,47 @@ from jaxaction.errors import InputError
 
 # Our own builders are prepared when absent; mirrored, their clips would belong to another class.
 OWN_BUILDERS = {Motions.name: Motions}
+# What `jaxaction data prepare` makes of files on disk.
+FROM_FILES = ("kinetics", "something_something_v2", "hmdb51", "video_list")
 
 
 class TfdsSource:
-    """Records of one split; a video is a file's bytes or a list of encoded frames."""
+    """Records of one split; a video is a file's bytes or a list of encoded frames.
 
-    def __init__(self, data, split: str, video: str, label: str, label_names, own: bool):
+    A record's id is its `id` feature, where the data set has one that is text, else its place in
+    the split, "train/17".
+    """
+
+    def __init__(self, data, split: str, video: str, label: str, features, own: bool):
         self._data = data
         self._split = split
         self._video = video
         self._label = label
-        self.label_names = tuple(label_names)
+        self._has_ids = isinstance(dict(features.items()).get("id"), tfds.features.Text)
+        self._ids: dict[int, str] = {}  # of the records that were read
+        self.label_names = tuple(_class_label(features[label]).names)
         self.mirror_changes_class = own
+        self.multi_label = isinstance(features[label], tfds.features.Sequence)
 
     def __len__(self):
         return len(self._data)
 
     def __getitem__(self, index) -> Record:
         example = self._data[index]
-        video = example[self._video]
+        video, label = example[self._video], example[self._label]
         video = video if isinstance(video, bytes) else list(video)
-        return Record(self.id(index), video, int(example[self._label]))
+        label = tuple(int(each) for each in label) if self.multi_label else int(label)
+        return Record(self._id_of(index, example), video, label)
 
     def id(self, index) -> str:
-        return f"{self._split}/{index}"
+        if not self._has_ids:
+            return f"{self._split}/{index}"
+        return self._ids.get(index) or self._id_of(index, self._data[index])
+
+    def _id_of(self, index, example) -> str:
+        if not self._has_ids:
+            return f"{self._split}/{index}"
+        return self._ids.setdefault(index, example["id"].decode())
 
 
 def tfds_source(
@@ -54,8 +72,9 @@ def tfds_source(
 
     `name` is as in `tfds.load` ("ucf101/ucf101_1:2.0.0"); `data_dir` "" is TFDS's own default.
     The video is the one `Video` feature, or else the one that holds an encoded video's bytes; the
-    label is the one `ClassLabel`; name them where there are several. Our own data sets
-    (`motions`) are prepared if absent; others must have been, as array_record.
+    label is the one `ClassLabel`, or the one sequence of them, of which records have a tuple; name
+    them where there are several. Our own data sets (`motions`) are prepared if absent; others must
+    have been, as array_record.
 
     `InputError` for a name, split or feature that does not exist, or an unreadable preparation.
     """
@@ -66,7 +85,7 @@ def tfds_source(
     data = _open_split(builder, name, split)
     video = _video_feature(name, features, video_feature, data)
     own = builder.name in OWN_BUILDERS
-    return TfdsSource(data, split, video, label, features[label].names, own)
+    return TfdsSource(data, split, video, label, features, own)
 
 
 def _prepared_builder(name, data_dir):
@@ -74,10 +93,7 @@ def _prepared_builder(name, data_dir):
     if builder.data_path.exists():
         return builder
     if builder.name not in OWN_BUILDERS:
-        raise InputError(
-            f"{name} is not prepared in {builder.data_path.parent}; "
-            f"where TensorFlow is installed, {_how(name)}"
-        )
+        raise InputError(f"{name} is not prepared in {builder.data_path.parent}; {_how(builder)}")
     print(f"preparing {name} in {builder.data_dir} (once, under a minute)", file=sys.stderr)
     _prepare(builder)
     return _builder(name, data_dir)
@@ -91,7 +107,14 @@ def _builder(name, data_dir):
     try:
         return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
-        known = [*OWN_BUILDERS, *video_modules, *tfds.list_builders(with_community_datasets=False)]
+        if name.split("/")[0].split(":")[0] in FROM_FILES:
+            raise InputError(_not_prepared(name, data_dir)) from None
+        known = [
+            *OWN_BUILDERS,
+            *FROM_FILES,
+            *video_modules,
+            *tfds.list_builders(with_community_datasets=False),
+        ]
         near = difflib.get_close_matches(name.split("/")[0], known, 1, cutoff=0.0)
         message = f"there is no TFDS data set {name!r}; the nearest name is {near[0]}"
         raise InputError(message) from None
@@ -123,10 +146,28 @@ def _prepare(builder):
                 ) from error
 
 
-def _how(name):
+def _not_prepared(name, data_dir) -> str:
+    """What to do about a data set that is made of files."""
+    folder = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    name = name.split(":")[0]
+    base = name.split("/")[0]
+    configs = sorted(path.parent.parent.name for path in folder.glob(f"{base}/*/*/features.json"))
+    if configs and "/" not in name:
+        others = ", ".join(f"{base}/{config}" for config in configs)
+        return f"data.name {name} is not all of a name; {folder} holds {others}"
+    command = f"jaxaction data prepare {name} --from DIR --out {folder}"
+    return f"{name} is not prepared in {folder}; run: {command}"
+
+
+def _how(builder) -> str:
+    config = builder.builder_config
+    name = f"{builder.name}/{config.name}" if config else builder.name
+    if builder.name == "ucf101":
+        return f"run: jaxaction data prepare {name} --out {builder.data_dir_root}"
     return (
-        f"run: python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}')"
-        ".download_and_prepare(file_format='array_record')\""
+        f"run: python -c \"import tensorflow_datasets as tfds; tfds.builder('{name}', "
+        f"data_dir='{builder.data_dir_root}').download_and_prepare(file_format='array_record')\""
+        " (most video builders need TensorFlow for it)"
     )
 
 
@@ -138,7 +179,7 @@ def _open_split(builder, name, split):
     except NotImplementedError:
         raise InputError(
             f"{name} in {builder.data_dir} was prepared as {builder.info.file_format.value}, which "
-            f"cannot be read at random; delete it and {_how(name)}"
+            f"cannot be read at random; delete it and {_how(builder)}"
         ) from None
     except (ValueError, KeyError) as error:
         splits = ", ".join(builder.info.splits)
@@ -147,8 +188,14 @@ def _open_split(builder, name, split):
 
 
 def _label_feature(name, features, wanted):
-    found = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    found = [key for key, feature in features.items() if _class_label(feature)]
     return _only(name, "label", found, wanted)
+
+
+def _class_label(feature) -> tfds.features.ClassLabel | None:
+    """The label that a feature is, or is a sequence of."""
+    feature = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
+    return feature if isinstance(feature, tfds.features.ClassLabel) else None
 
 
 def _video_feature(name, features, wanted, data):

@@ -1,27 +1,35 @@
-"""Makes `tfds.features.Video` usable where TensorFlow is not installed.
+"""Makes `tfds.features.Video` and the builder of ucf101 usable where TensorFlow is not installed.
 
-tfds 4.9 reads and writes data sets without TensorFlow, but for three places in this feature: its
-constructor and its `dtype` ask TensorFlow for a dtype, and arrays are encoded by TensorFlow. They
-are internals, so the package pins tfds to 4.9.x and tests each of them.
+tfds 4.9 reads and writes data sets without TensorFlow, but for three places in this feature (its
+constructor and its `dtype` ask TensorFlow for a dtype, and arrays are encoded by TensorFlow), and
+for files that ucf101 and the unpacking of archives open through it. They are internals, so the
+package pins tfds to 4.9.x and tests each of them.
 """
 
 import importlib.util
+import os
 import types
 
 import cv2
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import extractor
 from tensorflow_datasets.core.features import image_feature, video_feature
+from tensorflow_datasets.video import ucf101
 
 
 def enable():
-    """Replaces the three places; does nothing where TensorFlow is installed, or the second time."""
+    """Replaces these places; does nothing where TensorFlow is installed, or the second time."""
     if importlib.util.find_spec("tensorflow") or "dtype" in vars(tfds.features.Video):
         return
     dtypes = types.SimpleNamespace(as_dtype=lambda dtype: np.dtype(dtype).type)
     video_feature.tf = types.SimpleNamespace(dtypes=dtypes)
     tfds.features.Video.dtype = property(lambda self: self.np_dtype)
     image_feature._ImageEncoder._encode_image = _encode_image
+    files = types.SimpleNamespace(GFile=open, exists=os.path.exists)
+    extractor.tf = ucf101.tf = types.SimpleNamespace(
+        io=types.SimpleNamespace(gfile=files), compat=types.SimpleNamespace(as_text=str)
+    )
 
 
 def _encode_image(encoder, image: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from jaxaction.errors import InputError
 
 Frames = UInt8[np.ndarray, "t h w c"]
+FLOW_CHANNELS = 2
 
 
 class Box(NamedTuple):
@@ -80,8 +81,25 @@ def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
 
 
 def flip(frames: Frames) -> Frames:
-    """Returns the frames mirrored left to right."""
-    return frames[:, :, ::-1]
+    """Returns the frames mirrored left to right.
+
+    Two channels are x and y of optical flow: what went left goes right then, so that x becomes
+    255 - x. (The reference means that, but inverts x and y of every other frame.)
+    """
+    mirrored = frames[:, :, ::-1]
+    if frames.shape[3] == FLOW_CHANNELS:
+        mirrored = mirrored.copy()
+        mirrored[..., 0] = 255 - mirrored[..., 0]
+    return mirrored
+
+
+def stack_frames(clips: UInt8[np.ndarray, "v t*s h w c"], stack: int) -> Frames:
+    """Returns clips `[v, t, h, w, s * c]` in which `stack` frames in a row are channels of one."""
+    if stack == 1:
+        return clips
+    v, frames, height, width, channels = clips.shape
+    parts = clips.reshape(v, frames // stack, stack, height, width, channels)
+    return np.moveaxis(parts, 2, 4).reshape(v, frames // stack, height, width, stack * channels)
 
 
 CROPS = {"center": center_crop, "three": three_crops, "ten": ten_crops}

@@ -6,7 +6,7 @@ from typing import Any
 from jaxaction.errors import InputError
 
 CROPS = {"CenterCrop": "center", "ThreeCrop": "three", "TenCrop": "ten"}
-SAMPLERS = ("SampleFrames", "DenseSampleFrames")
+SAMPLERS = ("SampleFrames", "DenseSampleFrames", "UniformSample")
 WINDOW = 64  # frames that a dense clip of segments fills
 
 
@@ -14,15 +14,23 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns config values, `{"test.clip_len": 8, ...}`, of a whole MMAction2 config, 1.x or 0.x.
 
     Of `data` the sampling and the pixels' scale, of `val` and `test` the protocol; what the file
-    doesn't say is left out. InputError names a sampling or a crop that is not supported.
+    doesn't say, and what is as usual, is left out. InputError names a sampling or a crop that is
+    not supported.
     """
     flat = settings["model"].get("type") == "Recognizer2D"
-    values = _pixels(settings)
+    values = {}
     for section, key in (("data", "train"), ("val", "val"), ("test", "test")):
         steps = _pipeline(settings, key)
         found = _sampling(steps, flat, key) | _size(steps, section)
+        if "data" in settings and section != "data" and _sampled_in_clips(found):
+            found["placement"] = "centers"  # 0.x's rule
         values |= {f"{section}.{name}": value for name, value in found.items()}
-    return values | _average(settings)
+    stack = next((value for key, value in values.items() if key.endswith(".stack")), 1)
+    return _pixels(settings, stack) | values | _average(settings)
+
+
+def _sampled_in_clips(found: Mapping[str, Any]) -> bool:
+    return found.get("sampling") == "clips" or "stack" in found
 
 
 def _pipeline(settings: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -32,13 +40,19 @@ def _pipeline(settings: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [dict(step) for step in steps]
 
 
-def _pixels(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """In 1.x the network normalises, in 0.x the pipeline does."""
+def _pixels(settings: Mapping[str, Any], stack: int) -> dict[str, Any]:
+    """In 1.x the network normalises, in 0.x the pipeline does; of flow maybe for one frame."""
     normalize = settings["model"].get("data_preprocessor") or {}
     for step in _pipeline(settings, "test"):
         normalize = step if step.get("type") == "Normalize" else normalize
-    pairs = ((f"data.{name}", normalize.get(name)) for name in ("mean", "std"))
-    return {key: tuple(map(float, value)) for key, value in pairs if value}
+    pairs = {f"data.{name}": normalize.get(name) for name in ("mean", "std")}
+    channels = settings["model"].get("backbone", {}).get("in_channels", 3)
+    found = {
+        key: tuple(map(float, value)) * max(channels // len(value), 1)
+        for key, value in pairs.items()
+        if value
+    }
+    return found | ({"data.modality": "flow"} if channels == 2 * stack else {})
 
 
 def _sampling(steps: list[Mapping[str, Any]], flat: bool, where: str) -> dict[str, Any]:
@@ -50,15 +64,24 @@ def _sampling(steps: list[Mapping[str, Any]], flat: bool, where: str) -> dict[st
         return {}
     clips, interval = sampler.get("num_clips", 1), sampler.get("frame_interval", 1)
     dense, train = sampler["type"] == "DenseSampleFrames", where == "train"
+    if sampler["type"] == "UniformSample":
+        found = {"sampling": "uniform", "clip_len": sampler["clip_len"]}
+        return found if train else found | {"num_clips": clips}
     if flat:
         found = {"sampling": "segments", "clip_len": clips, "num_clips": 1}
         found["num_clips"] += bool(sampler.get("twice_sample"))
+        if sampler.get("clip_len", 1) > 1:
+            found["stack"] = sampler["clip_len"]
         interval = WINDOW // clips if dense else interval
     else:
         found = {"sampling": "clips", "clip_len": sampler["clip_len"], "num_clips": clips}
     if dense:
         found |= {"sampling": "dense", "num_clips": sampler.get("num_sample_positions", 10)}
     found["frame_interval"] = interval
+    if sampler.get("out_of_bound_opt", "loop") != "loop":
+        found["past_end"] = sampler["out_of_bound_opt"]
+    if sampler.get("target_fps"):
+        found["target_fps"] = float(sampler["target_fps"])
     return {key: value for key, value in found.items() if key != "num_clips" or not train}
 
 

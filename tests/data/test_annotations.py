@@ -1,7 +1,10 @@
 """Annotation files: what they may hold, and how a mistake in them is told."""
 
+import cv2
+import numpy as np
 import pytest
 
+from jaxaction.data import decode
 from jaxaction.data.annotations import annotation_source
 from jaxaction.errors import InputError
 
@@ -90,3 +93,138 @@ def test_one_missing_video_is_left_to_the_loader(folder):
 def test_a_list_of_nothing_but_missing_videos_is_told_at_once(folder):
     with pytest.raises(InputError, match="none of the 2 videos in .* exists .*set data.root"):
         annotation_source(written(folder, "gone.mp4 0\nlost.mp4 1\n"))
+
+
+def test_a_csv_counts_by_the_names_of_its_columns(folder):
+    file = written(folder, "split,Video_Path,label\ntrain,a.mp4,3\ntrain,b c.mp4,0\n", "train.csv")
+    source = annotation_source(file)
+    assert [(r.id, r.label) for r in (source[0], source[1])] == [("a.mp4", 3), ("b c.mp4", 0)]
+
+
+def test_a_csv_may_name_labels_by_the_words_of_labels_txt(folder):
+    written(folder, "jump\nrun, fast\n", "labels.txt")
+    source = annotation_source(written(folder, 'path,label\na.mp4,"run, fast"\n', "train.csv"))
+    assert source[0].label == 1
+    assert source.label_names == ("jump", "run, fast")
+
+
+def test_a_csv_without_a_header_is_lines_of_a_path_and_a_label(folder):
+    assert annotation_source(written(folder, "a.mp4 0\nb c.mp4 1\n", "train.csv"))[1].label == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a.mp4,0\n", "train.csv: the header a.mp4, 0 names none of path, video_path"),
+        ("path,kind\na.mp4,0\n", "the header path, kind names none of label, labels"),
+        ("path,label\na.mp4,\n", "train.csv:2: the line lacks a label"),
+        ("path,label\n,1\n", "train.csv:2: the line lacks a path"),
+        ("path,label\na.mp4,run\n", "train.csv:2: label 'run' is neither a whole number nor"),
+    ],
+)
+def test_a_bad_csv_is_told(folder, text, message):
+    with pytest.raises(InputError, match=message):
+        annotation_source(written(folder, text, "train.csv"))
+
+
+def test_with_multi_label_every_number_at_the_end_is_a_label(folder):
+    source = annotation_source(written(folder, "a.mp4 0 4 2\nb c.mp4 1\n"), multi_label=True)
+    assert [source[i].label for i in range(2)] == [(0, 4, 2), (1,)]
+    assert source[1].id == "b c.mp4"
+    assert len(source.label_names) == 5
+
+
+def test_a_csv_of_several_labels_separates_them_by_spaces_or_semicolons(folder):
+    file = written(folder, "path,labels\na.mp4,0 4\nb c.mp4,1;2;3\n", "train.csv")
+    source = annotation_source(file, multi_label=True)
+    assert [source[i].label for i in range(2)] == [(0, 4), (1, 2, 3)]
+
+
+@pytest.fixture
+def frames(tmp_path):
+    """Two folders of frames: five pictures from 1 on, of colours and of flow; three from 0 on."""
+    for folder, numbers, names in (
+        ("run 1", range(1, 6), ("img_{:05}.jpg", "x_{:05}.jpg", "y_{:05}.jpg")),
+        ("jump", range(3), ("{:03}.png",)),
+    ):
+        (tmp_path / folder).mkdir()
+        for i in numbers:
+            for shade, name in enumerate(names):
+                picture = np.full((8, 12, 3), 40 * i + shade, np.uint8)
+                cv2.imwrite(str(tmp_path / folder / name.format(i)), picture)
+    return tmp_path
+
+
+def opened(source, index):
+    with decode.open_video(source[index].video) as video:
+        return video.num_frames, video.read(range(video.num_frames))
+
+
+def test_a_folder_of_frames_is_read_from_its_first_number_on(frames):
+    source = annotation_source(written(frames, "run 1 1\njump 0\n"))
+    assert [source[i].label for i in range(2)] == [1, 0]
+    count, pictures = opened(source, 0)
+    assert (count, pictures.shape) == (5, (5, 8, 12, 3))
+    assert abs(pictures.mean(axis=(1, 2, 3)) - 40 * np.arange(1, 6)).max() < 2  # JPEG
+    assert (opened(source, 1)[1][:, 0, 0, 0] == [0, 40, 80]).all()
+
+
+def test_the_number_of_frames_may_stand_before_the_label(frames):
+    source = annotation_source(written(frames, "gone 7 2\nrun 1 4 1\njump 3 0\n"))
+    assert [(source[i].id, source[i].label) for i in range(3)] == [
+        ("gone", 2),
+        ("run 1", 1),
+        ("jump", 0),
+    ]
+    assert opened(source, 1)[0] == 4
+
+
+def test_of_several_labels_the_first_number_after_a_folder_counts_frames(frames):
+    source = annotation_source(written(frames, "jump 3 2 3\njump 3 0\n"), multi_label=True)
+    assert [source[i].label for i in range(2)] == [(2, 3), (0,)]
+    assert opened(source, 0)[0] == 3
+
+
+def test_flow_is_the_pair_of_x_and_y(frames):
+    source = annotation_source(written(frames, "run 1 5 0\n"), modality="flow")
+    count, pictures = opened(source, 0)
+    assert (count, pictures.shape) == (5, (5, 8, 12, 2))
+    np.testing.assert_array_equal(pictures[:, 0, 0, 0], 40 * np.arange(1, 6) + 1)
+    np.testing.assert_array_equal(pictures[:, 0, 0, 1], 40 * np.arange(1, 6) + 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "modality", "message"),
+    [
+        ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but holds 5"),
+        ("jump 3 0", "flow", "jump holds not one series of flow, x_\\* and y_\\*, but 0"),
+        ("empty 3 0", "rgb", "empty holds not one series of numbered pictures: none"),
+        ("gap 2 0", "rgb", "gap lacks the picture with number 2"),
+        ("two 1 0", "rgb", "two holds not one series of numbered pictures: a\\*.png, b\\*.png"),
+    ],
+)
+def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message):
+    for name, files in (("empty", ()), ("gap", ("1.png", "3.png")), ("two", ("a1.png", "b1.png"))):
+        (frames / name).mkdir()
+        for file in files:
+            cv2.imwrite(str(frames / name / file), np.zeros((4, 4, 3), np.uint8))
+    source = annotation_source(written(frames, line), modality=modality)
+    with pytest.raises(decode.DecodeError, match=message):
+        opened(source, 0)
+
+
+def test_a_damaged_picture_is_named_with_its_frame(frames):
+    (frames / "jump" / "001.png").write_bytes(b"no picture")
+    source = annotation_source(written(frames, "jump 0"))
+    with pytest.raises(decode.DecodeError, match="frame 1 of .*jump is not a readable picture"):
+        opened(source, 0)
+
+
+def test_frames_with_and_without_their_number_do_not_mix(frames):
+    with pytest.raises(InputError, match="train.txt:2: jump is listed without its number of fra"):
+        annotation_source(written(frames, "run 1 5 1\njump 0\n"))
+
+
+def test_flow_of_video_files_is_refused_with_the_way_to_make_it(folder):
+    with pytest.raises(InputError, match="data.modality flow is read from folders.*data flow"):
+        annotation_source(written(folder, "a.mp4 0\n"), modality="flow")

@@ -2,18 +2,22 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pytest
 
 from jaxaction.data import pipeline, transforms
 from jaxaction.data.decode import num_frames
-from jaxaction.data.pipeline import TrainTransform
 from jaxaction.data.protocol import Protocol, read_views
 from jaxaction.data.records import Record
+from jaxaction.data.stills import FrameFolder
+from jaxaction.data.train_transform import TRAIN_CROPS, TrainTransform
 from jaxaction.errors import InputError
 from tests.data.videos import decoded, encoded
 
 TRAIN = TrainTransform("clips", 4, 2, 36, "random", (32, 32), 0.0)
+VALID = ("clips", 4, 2, 36, "random", (32, 32), 0.0)
+USUAL = (*VALID, (), "rgb", 1, "loop", 0.0)
 TEST = Protocol("clips", 4, 2, 2, 32, "center", (32, 32), "prob")
 
 
@@ -21,6 +25,7 @@ class Videos:
     """Eleven short videos; those in `bad` can't be read."""
 
     mirror_changes_class = False
+    multi_label = False
 
     def __init__(self, bad=(), count=11):
         self.label_names = ("even", "odd")
@@ -149,6 +154,59 @@ def test_flipping_has_the_probability_it_is_told():
     assert 35 < sum(flipped) < 65  # three standard deviations
 
 
+def test_flipping_swaps_every_label_of_several():
+    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, [[0, 1]])
+    assert transform(encoded(count=3), (0, 5), np.random.default_rng(0))[1] == (1, 5)
+
+
+def test_a_training_clip_of_flow_stacks_frames_and_inverts_x_where_mirrored(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 2)).astype(np.uint8)
+    for i, axis in itertools.product(range(4), range(2)):
+        cv2.imwrite(str(tmp_path / f"{'xy'[axis]}_{i}.png"), frames[i, ..., axis])
+    video = FrameFolder(str(tmp_path), modality="flow")
+    for flip, expected in ((0.0, frames), (1.0, frames[:, :, ::-1])):
+        transform = TrainTransform("segments", 2, 1, 8, "random", (8, 8), flip, (), "flow", 2)
+        clip, _ = transform(video, 0, np.random.default_rng(0))
+        assert clip.shape == (2, 8, 8, 4)
+        # 4 - 2 + 1 = 3 places, one a part: the parts begin at 0 and 1
+        parts = np.stack([expected[[0, 1]], expected[[1, 2]]])
+        x = 255 - parts[..., 0] if flip else parts[..., 0]
+        np.testing.assert_array_equal(clip[..., ::2], np.moveaxis(x, 1, -1))
+        np.testing.assert_array_equal(clip[..., 1::2], np.moveaxis(parts[..., 1], 1, -1))
+
+
+@pytest.mark.parametrize(
+    "colors", [((0.4, 0.4, 0.4, 0.1), (), 0.0), ((), (2, 9), 0.0), ((), (), 1.0)]
+)
+def test_augmentation_changes_colours_and_not_the_size(colors):
+    data = encoded(count=8)
+    plain, _ = TrainTransform(*USUAL)(data, 0, np.random.default_rng(0))
+    clip, _ = TrainTransform(*USUAL, *colors)(data, 0, np.random.default_rng(0))
+    assert clip.shape == plain.shape and clip.dtype == np.uint8
+    assert (clip != plain).any()
+
+
+def test_augmented_samples_are_the_same_for_any_number_of_threads_and_processes(videos):
+    transform = TrainTransform(*USUAL, (0.4, 0.4, 0.4, 0.1), (2, 9), 0.5)
+    whole = train_batches(videos, 4, threads=0, transform=transform)
+    assert_same(whole, train_batches(videos, 4, threads=3, transform=transform))
+    part = train_batches(videos, 4, (1, 2), transform=transform)
+    for batch, share in zip(whole, part, strict=True):
+        np.testing.assert_array_equal(share["clip"], batch["clip"][1::2])
+
+
+def test_several_labels_become_a_row_of_zeros_and_ones(videos, monkeypatch):
+    records = [record._replace(label=(record.label,)) for record in videos._records]
+    monkeypatch.setattr(videos, "_records", [records[0]._replace(label=(0, 1)), *records[1:]])
+    monkeypatch.setattr(videos, "multi_label", True, raising=False)
+    rows = {0: [1, 1], 1: [0, 1], 2: [1, 0]}
+    for batch in (*train_batches(videos, 3), *pipeline.test_loader(videos, TEST, 4, 0)):
+        assert batch["label"].shape == (4, 2) and batch["label"].dtype == np.float32
+        for index, label in zip(batch["index"], batch["label"], strict=True):
+            expected = [0, 0] if index < 0 else rows[0 if index == 0 else 2 - index % 2]
+            assert label.tolist() == expected
+
+
 def test_videos_that_a_mirror_changes_are_never_flipped(videos, monkeypatch):
     monkeypatch.setattr(Videos, "mirror_changes_class", True)
     transform = TrainTransform("clips", 4, 2, 36, "random", (32, 32), 0.5)
@@ -156,8 +214,8 @@ def test_videos_that_a_mirror_changes_are_never_flipped(videos, monkeypatch):
         pipeline.train_loader(videos, transform, 4, 0, 0)
 
 
-@pytest.mark.parametrize("crop", pipeline.TRAIN_CROPS)
-@pytest.mark.parametrize("sampling", ["clips", "segments", "dense"])
+@pytest.mark.parametrize("crop", TRAIN_CROPS)
+@pytest.mark.parametrize("sampling", ["clips", "segments", "dense", "uniform"])
 def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
     transform = TrainTransform(sampling, 5, 2, 40, crop, (36, 32), 0.5)
     clip, _ = transform(encoded(count=12), 0, np.random.default_rng(0))
@@ -174,6 +232,14 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         (("clips", 4, 2, 30, "random", (32, 32), 0.0), "data.size .* data.short_side 30"),
         (("clips", 4, 2, 36, "random", (32,), 0.0), r"data.size \(32,\) is not \(height, width\)"),
         (("clips", 4, 2, 36, "random", (32, 32), 0.0, (1, 2)), "data.flip_labels .* not pairs"),
+        ((*VALID, (), "sound"), "data.modality 'sound' is not one of rgb, flow"),
+        ((*VALID, (), "rgb", 5), "data.stack 5 is possible with one view of segments only"),
+        ((*VALID, (), "rgb", 1, "stop"), "data.past_end 'stop' is not one of loop"),
+        ((*VALID, (), "rgb", 1, "loop", -5.0), "data.target_fps -5.0 is not possible"),
+        ((*USUAL, (0.5,), (), 0.0), "data.color_jitter .* neither .. nor the strengths"),
+        ((*USUAL, (0.5, 0.5, 0.5, 2.0), (), 0.0), "data.color_jitter .* of 0 to 1"),
+        ((*USUAL, (), (2,), 0.0), "data.rand_augment .* nor .number of operations, magnitude"),
+        ((*USUAL, (), (), 1.5), "data.random_erasing 1.5 is not a probability"),
     ],
 )
 def test_an_impossible_transform_is_named_with_its_key(fields, message):

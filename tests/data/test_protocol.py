@@ -1,17 +1,23 @@
 """The test protocol: its values, its text, and the views it makes."""
 
 import dataclasses
+import itertools
+import json
 
+import cv2
 import numpy as np
 import pytest
 
 from jaxaction.data import decode, transforms
 from jaxaction.data.protocol import Protocol, check, read_views
+from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
 from tests.data.videos import decoded, encoded
 
 PAPER = Protocol("clips", 32, 2, 10, 256, "three", (256, 256), "prob")
 SMALL = Protocol("clips", 4, 2, 3, 32, "three", (32, 32), "prob")
+
+NEW_FIELDS = ("modality", "stack", "placement", "past_end", "target_fps")
 
 
 def changed(**fields):
@@ -40,7 +46,17 @@ def test_sizes_given_as_lists_become_tuples():
     ("fields", "message"),
     [
         ({"crops": "four"}, "test.crops 'four' is not one of center, three, ten"),
-        ({"sampling": "all"}, "test.sampling 'all' is not one of clips, segments, dense"),
+        ({"sampling": "all"}, "test.sampling 'all' is not one of clips, segments, dense, uniform"),
+        ({"modality": "sound"}, "test.modality 'sound' is not one of rgb, flow"),
+        ({"placement": "middle"}, "test.placement 'middle' is not one of ends, centers"),
+        ({"past_end": "stop"}, "test.past_end 'stop' is not one of loop, repeat_last"),
+        ({"stack": 0}, "test.stack 0 is not a whole number above 0"),
+        ({"stack": 5}, "test.stack 5 is possible with one view of segments only"),
+        ({"target_fps": -1.0}, "test.target_fps -1.0 is not possible with test.sampling clips"),
+        (
+            {"target_fps": 30.0, "sampling": "dense"},
+            "test.target_fps 30.0 is not possible with test.sampling dense",
+        ),
         ({"average": "max"}, "test.average 'max' is not one of prob, score"),
         ({"clip_len": 0}, "test.clip_len 0 is not a whole number above 0"),
         ({"num_clips": 2.5}, "test.num_clips 2.5 is not a whole number above 0"),
@@ -96,3 +112,79 @@ def test_a_damaged_video_is_sampled_over_the_frames_it_really_has(monkeypatch):
     data = encoded()
     protocol = Protocol("segments", 4, 1, 1, 48, "center", (48, 64), "prob")
     np.testing.assert_array_equal(read_views(data, protocol)[0], decoded(data)[[5, 15, 25, 35]])
+
+
+def test_what_is_not_as_usual_is_printed():
+    flow = changed(sampling="segments", clip_len=25, num_clips=1, modality="flow", stack=5)
+    assert str(flow).endswith("(short side 256), prob, flow, 5 frames stacked")
+    older = changed(placement="centers", past_end="repeat_last", target_fps=30.0)
+    assert str(older).endswith(
+        "prob, clips in the middles of parts, the last frame repeated, 30 frames a second"
+    )
+    assert str(changed(sampling="uniform", num_clips=2)).startswith("uniform 32, 2 clips x 3 crops")
+
+
+def test_a_protocol_of_an_earlier_version_is_read_as_it_was_meant():
+    text = json.dumps({k: v for k, v in json.loads(PAPER.to_json()).items() if k not in NEW_FIELDS})
+    assert Protocol.from_json(text) == PAPER
+
+
+def test_the_placement_of_clips_is_that_of_either_version():
+    few = changed(clip_len=4, frame_interval=2, num_clips=3)
+    assert few.frames(20)[:, 0].tolist() == [0, 6, 13]
+    assert dataclasses.replace(few, placement="centers").frames(20)[:, 0].tolist() == [2, 6, 10]
+
+
+def test_stacked_segments_are_clips_by_the_rule_of_clips():
+    flow = changed(sampling="segments", clip_len=3, num_clips=1, modality="flow", stack=2)
+    assert flow.frames(11).tolist() == [[0, 1, 4, 5, 9, 10]]  # 9 / 2 rounded to even
+    assert flow.shape == (3, 3, 256, 256, 4)
+
+
+def test_a_target_frame_rate_spreads_a_clip_over_the_same_time():
+    paced = changed(clip_len=4, frame_interval=2, num_clips=1, target_fps=10.0)
+    assert paced.frames(40, fps=20.0).tolist() == [[12, 17, 22, 27]]
+    assert paced.frames(40, fps=10.0).tolist() == [[16, 18, 20, 23]]
+    with pytest.raises(InputError, match="target_fps 10 needs videos that tell their frames a sec"):
+        paced.frames(40, fps=0.0)
+
+
+def test_a_video_is_sampled_by_its_own_frame_rate():
+    data = encoded(count=40)  # 25 frames a second
+    protocol = Protocol("clips", 3, 1, 1, 48, "center", (48, 64), "prob", target_fps=5.0)
+    np.testing.assert_array_equal(read_views(data, protocol)[0], decoded(data)[[12, 19, 26]])
+
+
+def flow_folder(folder, count=6):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (count, 8, 12, 2)).astype(np.uint8)
+    for i, frame in enumerate(frames):
+        for axis in (0, 1):
+            cv2.imwrite(str(folder / f"{'xy'[axis]}_{i + 1:05}.png"), frame[..., axis])
+    return FrameFolder(str(folder), modality="flow"), frames
+
+
+def test_views_of_flow_stack_x_and_y_of_frames_in_a_row(tmp_path):
+    video, frames = flow_folder(tmp_path)
+    sizes = (8, "center", (8, 12), "score")
+    protocol = Protocol("segments", 2, 1, 1, *sizes, modality="flow", stack=3)
+    views = read_views(video, protocol)
+    assert views.shape == protocol.shape == (1, 2, 8, 12, 6)
+    for i, channel in itertools.product(range(6), range(2)):
+        found = views[0, i // 3, ..., 2 * (i % 3) + channel]
+        np.testing.assert_array_equal(found, frames[i, ..., channel])
+
+
+def test_in_mirrored_crops_of_flow_x_points_the_other_way(tmp_path):
+    video, frames = flow_folder(tmp_path)
+    protocol = Protocol("clips", 6, 1, 1, 8, "ten", (8, 8), "prob", modality="flow")
+    crop, mirrored = read_views(video, protocol)[:2]
+    np.testing.assert_array_equal(mirrored[..., 0], 255 - crop[:, :, ::-1, 0])
+    np.testing.assert_array_equal(mirrored[..., 1], crop[:, :, ::-1, 1])
+    np.testing.assert_array_equal(crop, frames[:, :, :8])
+
+
+def test_a_video_in_colours_is_no_flow():
+    protocol = Protocol("clips", 2, 1, 1, 32, "center", (32, 32), "prob", modality="flow")
+    with pytest.raises(InputError, match="a video of 3 channels is no flow; .*jaxaction data flow"):
+        read_views(encoded(count=2), protocol)

@@ -11,6 +11,9 @@ import tensorflow_datasets as tfds
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.builders.motions import Motions
 from jaxaction.data.tfds_sources import tfds_source
+from jaxaction.data_tools import prepare_metadata
+from jaxaction.data_tools.prepare_lists import Listed, Listing
+from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace
 from jaxaction.errors import InputError
 from tests.data.videos import encoded, pictures
 
@@ -108,7 +111,16 @@ def test_features_are_named_where_there_are_several(data_dir):
         (("ucf102", "train"), "no TFDS data set 'ucf102'; the nearest name is ucf101"),
         (("motion", "train"), "no TFDS data set 'motion'; the nearest name is motions"),
         (("motions/huge", "train"), "data.name 'motions/huge' names no TFDS data set"),
-        (("ucf101", "train"), r"ucf101 is not prepared in .*download_and_prepare\(file_format="),
+        (
+            ("ucf101", "train"),
+            "ucf101 is not prepared in .*; run: jaxaction data prepare ucf101/ucf101_1_256 --out ",
+        ),
+        (("moving_mnist", "test"), r"not prepared in .*; run: python -c .*'array_record'\)"),
+        (
+            ("kinetics/600", "train"),
+            "not prepared in .*; run: jaxaction data prepare kinetics/600 --from DIR --out ",
+        ),
+        (("kinetic/600", "train"), "no TFDS data set 'kinetic/600'; the nearest name is kinetics"),
     ],
 )
 def test_what_cannot_be_opened_is_told_in_one_line(data_dir, arguments, message):
@@ -129,6 +141,38 @@ def test_an_id_reads_nothing(data_dir, monkeypatch):
     ids = [source[i].id for i in range(4)]
     monkeypatch.setattr(source, "_data", None)
     assert ids == [source.id(i) for i in range(4)]
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """A folder with a data set of our own whose videos have ids and several labels."""
+    listed = [Listed("one", "", (2, 0)), Listed("two", "", (1,)), Listed("three", "", ())]
+    listing = Listing("scenes", "", ("a", "b", "c"), {"train": listed}, multi_label=True)
+    serialize = prepare_metadata.serializer(listing)
+    shard = Shard("train", 0, listed)
+    work = Workspace(tmp_path / "scenes" / "1.0.0")
+    with work.opened(listing, {}):
+        data = encoded(count=2)
+        work.write(shard, (Stored(serialize(video, data), 2, len(data)) for video in listed))
+        prepare_metadata.finish(work, listing, [shard], {})
+        work.publish()
+    return tmp_path
+
+
+def test_ids_are_the_data_set_s_own_where_it_has_some(scenes, monkeypatch):
+    source = tfds_source("scenes", "train", scenes)
+    assert source.id(2) == "three"  # read for it
+    assert [source[i].id for i in range(2)] == ["one", "two"]
+    monkeypatch.setattr(source, "_data", None)
+    assert [source.id(i) for i in range(3)] == ["one", "two", "three"]  # remembered
+
+
+@pytest.mark.parametrize("feature", ["", "labels"])
+def test_of_several_labels_a_record_has_a_tuple(scenes, feature):
+    source = tfds_source("scenes", "train", scenes, label_feature=feature)
+    assert source.multi_label
+    assert source.label_names == ("a", "b", "c")
+    assert [source[i].label for i in range(3)] == [(2, 0), (1,), ()]
 
 
 def test_a_data_set_prepared_as_tfrecord_is_refused_with_the_way_out(tmp_path):

@@ -42,6 +42,7 @@ def test_settings_of_0x_are_found_in_its_pipelines():
         "test.clip_len": 32,
         "test.frame_interval": 2,
         "test.num_clips": 10,
+        "test.placement": "centers",
         "test.short_side": 256,
         "test.size": (256, 256),
         "test.crops": "three",
@@ -52,3 +53,39 @@ def test_settings_of_0x_are_found_in_its_pipelines():
 def test_a_sampling_that_is_not_known_is_named():
     with pytest.raises(InputError, match="test_pipeline: UntrimmedSampleFrames is not supported"):
         run_settings(older({"type": "UntrimmedSampleFrames", "clip_len": 1}))
+
+
+def newer(*steps, **preprocessor):
+    """A config of 1.x with these steps of its test, of a 2D network if it says its pixels."""
+    model = {"type": "Recognizer2D" if preprocessor else "Recognizer3D"}
+    backbone = {"in_channels": 10} if preprocessor else {}
+    return {
+        "model": model | {"cls_head": {}, "data_preprocessor": preprocessor, "backbone": backbone},
+        "test_pipeline": [*steps],
+    }
+
+
+def test_stacked_flow_has_two_channels_a_frame():
+    sampling = {"type": "SampleFrames", "clip_len": 5, "frame_interval": 1, "num_clips": 25}
+    assert run_settings(newer(sampling, mean=[128, 127], std=[2, 3])) == {
+        "data.modality": "flow",
+        "data.mean": (128.0, 127.0) * 5,
+        "data.std": (2.0, 3.0) * 5,
+        "test.sampling": "segments",
+        "test.clip_len": 25,
+        "test.num_clips": 1,
+        "test.stack": 5,
+        "test.frame_interval": 1,
+    }
+
+
+def test_what_happens_past_the_end_and_the_frame_rate_are_taken_over():
+    sampling = {"type": "SampleFrames", "clip_len": 8, "frame_interval": 8, "num_clips": 10}
+    found = run_settings(newer(sampling | {"out_of_bound_opt": "repeat_last", "target_fps": 30}))
+    assert (found["test.past_end"], found["test.target_fps"]) == ("repeat_last", 30.0)
+    assert "test.placement" not in found  # 1.x's is the usual one
+
+
+def test_uniform_sampling_is_taken_over():
+    found = run_settings(newer({"type": "UniformSample", "clip_len": 16, "num_clips": 2}))
+    assert found == {"test.sampling": "uniform", "test.clip_len": 16, "test.num_clips": 2}

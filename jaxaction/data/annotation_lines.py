@@ -1,0 +1,162 @@
+"""The lines of annotation files: `path label`, `folder frames label`, several labels, and csv."""
+
+import csv
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxaction.errors import InputError
+
+# What a csv's columns may be called; the first of each row that is there counts.
+PATH_COLUMNS = ("path", "video_path", "video", "file", "filename", "name", "folder")
+LABEL_COLUMNS = ("label", "labels", "class", "class_id", "label_id", "classes")
+FRAMES_COLUMNS = ("num_frames", "frames", "total_frames")
+
+
+class Entry(NamedTuple):
+    """One listed video."""
+
+    path: str
+    """As it is listed."""
+    labels: tuple[int, ...]
+    """At least one."""
+    place: str
+    """`FILE:LINE`, for messages."""
+    num_frames: int = 0
+    """Of a folder of frames, where the list says it."""
+
+
+def _raise(error: InputError):
+    raise error
+
+
+def read_entries(
+    file: Path,
+    folder: Path,
+    names: Sequence[str],
+    multi_label: bool,
+    refuse: Callable[[InputError], None] = _raise,
+) -> list[Entry]:
+    """Returns the entries of a file in its order; labels of a csv may be words among `names`.
+
+    Whether the lines of a text file hold a number of frames is seen at the first listed folder that
+    exists below `folder`. A line that is no entry goes to `refuse` as the `InputError` that names
+    it, and is left out if that returns.
+    """
+    lines = list(enumerate(read_text(file), 1))
+    if file.suffix.lower() == ".csv" and lines and "," in lines[0][1]:
+        parse, rows = _csv_rows(file, [line for _, line in lines], names, multi_label)
+        return _entries(parse, rows, refuse)
+    kept = [(i, line.strip()) for i, line in lines]
+    kept = [(f"{file}:{i}", line) for i, line in kept if line and not line.startswith("#")]
+    entries = _entries(partial(_entry, multi_label), kept, refuse)
+    return _with_frames(entries, folder, refuse)
+
+
+def _entries(parse, rows, refuse) -> list[Entry]:
+    found = []
+    for row in rows:
+        try:
+            found.append(parse(*row))
+        except InputError as error:
+            refuse(error)
+    return found
+
+
+def read_text(file: Path) -> list[str]:
+    """Returns the lines of a text file in UTF-8; `InputError` if it is missing or no text."""
+    try:
+        return file.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise InputError(f"annotation file {file} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"annotation file {file} cannot be read as text: {error}") from None
+
+
+def _entry(multi_label, place, line) -> Entry:
+    line = line.replace("\t", " ")
+    if multi_label and (match := re.fullmatch(r"(.*?)((?: +\d+)+)", line)):
+        return Entry(match[1], tuple(map(int, match[2].split())), place)
+    path, _, label = line.rpartition(" ")
+    if not path.strip():
+        raise InputError(f"{place}: {line!r} is not `path label`")
+    return Entry(path.strip(), (_number(label, place),), place)
+
+
+def _number(label, place) -> int:
+    if not label.isascii() or not label.lstrip("-").isdigit():
+        raise InputError(f"{place}: label {label!r} is not a whole number")
+    return int(label)
+
+
+def _with_frames(entries, folder, refuse) -> list[Entry]:
+    """Takes the number of frames from every line, if the first folder that exists has one."""
+    for entry in entries:
+        counted = _counted(entry)
+        if counted and os.path.isdir(folder / counted.path):
+            return _entries(_with_its_frames, [(each,) for each in entries], refuse)
+        if os.path.exists(folder / entry.path):
+            return entries
+    return entries
+
+
+def _with_its_frames(entry) -> Entry:
+    counted = _counted(entry)
+    if counted is None:
+        raise InputError(
+            f"{entry.place}: {entry.path} is listed without its number of frames; write "
+            "`folder frames label` in every line or `folder label` in every line"
+        )
+    return counted
+
+
+def _counted(entry) -> Entry | None:
+    """The entry if its first number is one of frames; of a single label it ends the path."""
+    if len(entry.labels) > 1:
+        return entry._replace(labels=entry.labels[1:], num_frames=entry.labels[0])
+    path, _, frames = entry.path.rpartition(" ")
+    if not path.strip() or not frames.isascii() or not frames.isdigit():
+        return None
+    return entry._replace(path=path.strip(), num_frames=int(frames))
+
+
+def _csv_rows(file, lines, names, multi_label):
+    """A parser of rows, and the rows with their places."""
+    reader = csv.DictReader(lines, skipinitialspace=True)
+    header = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    path, label = _column(file, header, PATH_COLUMNS), _column(file, header, LABEL_COLUMNS)
+    frames = next((header[name] for name in FRAMES_COLUMNS if name in header), None)
+    numbers = {name: number for number, name in enumerate(names)}
+
+    def parse(place, row):
+        if not row[path] or not row[label]:
+            raise InputError(f"{place}: the line lacks a {label if row[path] else path}")
+        words = re.split(r"[;|]| +(?=\d)", row[label]) if multi_label else [row[label]]
+        labels = tuple(_label(word.strip(), numbers, place) for word in words)
+        count = _number(row[frames].strip(), place) if frames and row[frames] else 0
+        return Entry(row[path].strip(), labels, place, count)
+
+    return parse, [(f"{file}:{reader.line_num}", row) for row in reader]
+
+
+def _column(file, header, known) -> str:
+    found = next((header[name] for name in known if name in header), None)
+    if found is None:
+        raise InputError(
+            f"{file}: the header {', '.join(header.values())} names none of {', '.join(known)}"
+        )
+    return found
+
+
+def _label(word, numbers, place) -> int:
+    if word in numbers:
+        return numbers[word]
+    if word.isascii() and word.lstrip("-").isdigit():
+        return int(word)
+    raise InputError(
+        f"{place}: label {word!r} is neither a whole number nor a line of labels.txt beside the "
+        "list"
+    )

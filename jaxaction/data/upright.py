@@ -1,0 +1,34 @@
+"""Decoded RGB frames as arrays, turned as a player turns them."""
+
+import av
+import numpy as np
+from av.sidedata.sidedata import Type
+from jaxtyping import UInt8
+
+
+def picture(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns an rgb24 frame's pixels, upright: a view of the frame's memory.
+
+    A display matrix that turns by other than right angles counts as the nearest that does.
+    """
+    plane = frame.planes[0]
+    pixels = np.ndarray(
+        (frame.height, frame.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1)
+    )
+    matrix = _display_matrix(frame)
+    return pixels if matrix is None else _turned(pixels, matrix)
+
+
+def _display_matrix(frame):
+    """Returns ((a, b), (c, d)) of x' = a x + c y, y' = b x + d y; None if there is none."""
+    found = frame.side_data.get(Type.DISPLAYMATRIX)
+    return None if found is None else np.frombuffer(found, np.int32).reshape(3, 3)[:2, :2]
+
+
+def _turned(pixels, matrix):
+    (a, b), (c, d) = matrix.tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        pixels, mirror_y, mirror_x = pixels.swapaxes(0, 1), b < 0, c < 0
+    else:
+        mirror_y, mirror_x = d < 0, a < 0
+    return pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]

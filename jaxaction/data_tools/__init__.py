@@ -1,0 +1,1 @@
+"""`jaxaction data COMMAND`: preparing, checking and looking at data sets."""
