@@ -123,7 +123,8 @@ def _start(
     create = partial(create_state, parts)
     if newest is None:
         checkpoints.drop_after(-1)
-        state = jax.jit(create, out_shardings=sharding.replicated(parts.mesh))()
+        options, whole = xla_options.for_one_run(), sharding.replicated(parts.mesh)
+        state = jax.jit(create, out_shardings=whole, compiler_options=options)()
         state = dataclasses.replace(state, **initial.overlay(state.variables, begun))
         return Place(state, iterator, [], {})
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)

@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -119,6 +120,11 @@ class Video:
         return self._count
 
     @property
+    def time_base(self) -> Fraction:
+        """The seconds that the frames' `pts` count."""
+        return self._stream.time_base
+
+    @property
     def fps(self) -> float:
         """Frames a second on average, by the container or else as FFmpeg guesses; above 0."""
         stream = self._stream
@@ -128,7 +134,7 @@ class Video:
     def count_by_decoding(self) -> int:
         """How many frames decoding yields, found by doing it; `DecodeError` if none."""
         frames, held, count = [], 0, 0
-        for frame in self._decoded():
+        for frame in self.frames():
             count += 1
             held += 2 * frame.width * frame.height
             if held <= _KEEP_BYTES:
@@ -194,7 +200,7 @@ class Video:
     def _counted(self, wanted):
         """Returns {number: frame} by counting decoded frames from the start."""
         asked, found, count = set(wanted), {}, 0
-        for frame in self._frames or self._decoded():
+        for frame in self._frames or self.frames():
             if count in asked:
                 found[count] = frame
             count += 1
@@ -202,8 +208,9 @@ class Video:
                 return found
         raise DecodeError(self._too_short(wanted[-1], count))
 
-    def _decoded(self):
-        """Yields all frames, by a fresh decoder: how one conceals damage depends on its past."""
+    def frames(self) -> Iterator[av.VideoFrame]:
+        """Yields all frames as decoding gives them, in the file's own colours and orientation."""
+        # By a fresh decoder: how one conceals damage depends on its past.
         if self._stream.codec_context.is_open:
             self._container.close()
             self._open()

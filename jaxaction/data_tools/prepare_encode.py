@@ -1,7 +1,7 @@
 """One video on its way into a data set: checked by decoding it, and encoded anew where asked."""
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,6 @@ from jaxaction.data import decode
 
 MAX_BYTES = 2**31 - 2**20  # of one record: protobuf's limit, with room for the other features
 QUALITY = {"preset": "veryfast", "crf": "20"}
-_FALLBACK_FPS = 25.0
 _UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
 
 
@@ -54,17 +53,12 @@ def prepared(path: str | Path, encoding: Encoding) -> Encoded:
 
 def _checked(data: bytes) -> Encoded:
     with decode.open_video(data) as video:
-        frames = sum(1 for _ in frames_of(video))
+        frames = sum(1 for _ in video.frames())
     if not frames:
         raise decode.DecodeError("no frame of it can be decoded")
     if len(data) > MAX_BYTES:
         raise decode.DecodeError("larger than 2 GiB; store it with --short-side")
     return Encoded(data, frames)
-
-
-def frames_of(video: decode.Video) -> Iterator[av.VideoFrame]:
-    """Yields every frame that decoding gives, as `read` counts them, and keeps none."""
-    return video._decoded()
 
 
 def reencoded(data: bytes, encoding: Encoding) -> Encoded:
@@ -75,8 +69,8 @@ def reencoded(data: bytes, encoding: Encoding) -> Encoded:
     files have, take the first one's. The `DecodeError` of `decode.open_video`.
     """
     with decode.open_video(data) as video:
-        encoder = _Encoder(encoding, video.fps or _FALLBACK_FPS, video._stream.time_base)
-        count = sum(1 for _ in map(encoder.add, frames_of(video)))
+        encoder = _Encoder(encoding, video.fps, video.time_base)
+        count = sum(1 for _ in map(encoder.add, video.frames()))
     if not count:
         raise decode.DecodeError("no frame of it can be decoded")
     return Encoded(encoder.finish(), count)

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxaction import xla_options
 from jaxaction.errors import InputError
 from jaxaction.models.mobilenet import TSMMobileNetV2
 from jaxaction.models.recognizers import I3D, TSM, TSN, R2Plus1D, SlowOnly
@@ -51,7 +52,9 @@ def init(model: nn.Module, clip_shape: tuple[int, ...], key: jax.Array) -> dict[
     def variables(key):
         return model.init(key, jnp.zeros(clip_shape, jnp.float32), False)
 
-    return jax.jit(variables)(key)
+    if isinstance(key, jax.core.Tracer):  # inside another program, which has its own options
+        return variables(key)
+    return jax.jit(variables, compiler_options=xla_options.for_one_run())(key)
 
 
 def abstract_variables(model: nn.Module) -> dict[str, Any]:

@@ -70,7 +70,6 @@ def test_every_line_that_is_refused_is_told(folder, run):
     assert lines[4:] == ["l.txt: 1 videos, 1 classes of 1 videos; 7 frames", "4 problems"]
 
 
-
 def test_a_csv_is_read_to_its_end(folder, run):
     written(folder, "labels.txt", "walk", "run")
     written(folder, "l.csv", "path,label", "0.mp4,walk", "1.mp4,fly", "2.mp4,run", ",run")
