@@ -48,7 +48,6 @@ def encoded(
             stream.set_display_rotation(*turn)
         for i, picture in enumerate(pictures(count, *size)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
-            # Left to the encoder, this step gives other bytes now and then.
             frame = frame.reformat(format=pix_fmt)
             frame.pts, frame.time_base = i if times is None else times[i], Fraction(1, 25)
             output.mux(stream.encode(frame))
