@@ -40,8 +40,9 @@ def read(folder: str) -> Contents:
     if not found.is_file():
         return Contents(name, config, curves, None, (), {}, "not tested yet")
     result = fuse.read(folder, "test")
+    record = _json(found, "test again with eval.py")
     line = results.result_line("test", result.test)
-    return Contents(name, config, curves, result.test, result.label_names, _json(found), line)
+    return Contents(name, config, curves, result.test, result.label_names, record, line)
 
 
 def _config(folder: str) -> ConfigDict:
@@ -49,11 +50,11 @@ def _config(folder: str) -> ConfigDict:
     path = Path(folder) / workdir.NAME
     if not path.is_file():
         return checkpoint.load_run(folder).config
-    return from_config.from_dict(_json(path))
+    return from_config.from_dict(_json(path, "remove it to take the newest checkpoint's"))
 
 
-def _json(path: Path) -> dict:
+def _json(path: Path, way_out: str) -> dict:
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read ({error}); test again with eval.py") from error
+        raise InputError(f"{path} can't be read ({error}); {way_out}") from error
