@@ -17,6 +17,7 @@ from jaxaction import checkpoint, evaluate, flags, from_config, results
 def main(argv: list[str]) -> None:
     workdir, overrides = flags.parse_eval(argv)
     run = checkpoint.load_run(workdir)
+    from_config.check_test_keys(run.config, overrides)
     config = flags.apply_overrides(run.config, overrides)
     from_config.set_precision(config)
     from_config.check_numbers(config)

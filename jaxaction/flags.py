@@ -10,6 +10,7 @@ import difflib
 import importlib.util
 import inspect
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -119,8 +120,8 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     """Calls `main(argv)` and leaves the process with its exit code (None: 0).
 
     Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
-    `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other
-    exception is a bug and keeps its traceback.
+    `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, a reader that
+    went away 141; any other exception is a bug and keeps its traceback.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
@@ -135,6 +136,9 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         code = 130
+    except BrokenPipeError:  # as of `| head`; what is left in the buffer has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     sys.exit(code or 0)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -59,6 +60,18 @@ def tuples(value: Any) -> Any:
     return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
 
 
+def check_test_keys(config: ConfigDict, overrides: Iterable[str]) -> None:
+    """Raises InputError for keys of `data` that training alone follows, since the protocol of a
+    stored run's test has values of its own."""
+    for key in overrides:
+        section, _, name = key.partition(".")
+        if section == "data" and name in config.test:
+            raise InputError(
+                f"--config.{key} is training's; the test of this run has --config.test.{name},"
+                f" which is {config.test[name]!r}"
+            )
+
+
 def set_precision(config: ConfigDict) -> None:
     """Sets JAX's matmul precision for `compute`: float32 means float32, also on a GPU."""
     if config.compute not in _PRECISIONS:
@@ -67,9 +80,13 @@ def set_precision(config: ConfigDict) -> None:
 
 
 def model(config: ConfigDict) -> Any:
-    """The Linen module of `config.model`, computing in bfloat16 if `config.compute` says so."""
+    """The Linen module of `config.model`, computing in bfloat16 if `config.compute` says so.
+
+    It takes as many channels as `data.mean` has numbers, unless `config.model` says another number.
+    """
     dtype = "bfloat16" if config.compute == "bfloat16" else "float32"
-    return jaxaction.build(tuples(config.model.to_dict()) | {"dtype": dtype})
+    channels = {"in_channels": len(config.data.mean)}
+    return jaxaction.build(channels | tuples(config.model.to_dict()) | {"dtype": dtype})
 
 
 def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
@@ -96,6 +113,11 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
         raise InputError(
             f"data.modality {section.modality} is read from lists of folders, not from TFDS; set"
             " data.source to annotations"
+        )
+    if section.source == "tfds" and section[f"{split}_file"]:
+        raise InputError(
+            f"data.{split}_file {section[f'{split}_file']} is a list of videos, but data.source is"
+            " tfds; set --config.data.source=annotations, or leave the list out"
         )
     if section.source == "tfds":
         name = section[f"{split}_split"]
@@ -228,9 +250,11 @@ def check_numbers(config: ConfigDict) -> None:
         )
     channels = CHANNELS.get(config.data.modality, len(mean)) * config.data.stack
     if len(mean) != channels:
+        one = (128.0,) * channels  # what flow is stored about, and a usual scale
         raise InputError(
             f"data.mean has {len(mean)} numbers, but {config.data.stack} frame(s) of"
-            f" {config.data.modality} have {channels} channels; give data.mean and data.std so many"
+            f" {config.data.modality} have {channels} channels; give so many, as in"
+            f" --config.data.mean='{one}' --config.data.std='{one}'"
         )
     if config.test.batch_size % jax.process_count():
         raise InputError(

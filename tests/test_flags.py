@@ -1,5 +1,6 @@
 """Command lines: what they give, and the one line that each mistake gives."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -191,3 +192,10 @@ def test_an_interrupt_leaves_with_130():
     with pytest.raises(SystemExit) as caught:
         flags.run_main(main)
     assert caught.value.code == 130
+
+
+def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():
+    script = "from jaxaction import flags; flags.run_main(lambda argv: print('x' * 10**6))"
+    command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (141, "x", "")

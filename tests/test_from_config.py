@@ -118,6 +118,42 @@ def test_mean_and_std_have_a_number_for_each_channel(config):
         from_config.check_numbers(config)
 
 
+def test_the_network_takes_the_channels_that_the_clips_have(config):
+    config.data.update(modality="flow", mean=(128.0, 128.0), std=(128.0, 128.0))
+    from_config.check_clips(config)
+    kernel = from_config.abstract_variables(config)["params"]["backbone"]["conv1"]["conv"]["kernel"]
+    assert kernel.shape == (1, 7, 7, 2, 4)
+
+
+def test_a_list_beside_another_kind_of_source_is_not_passed_over(config):
+    config.data.update(source="tfds", name="motions")
+    with pytest.raises(InputError, match="is a list of videos, but data.source is tfds; set --con"):
+        from_config.source(config, "train")
+
+
+def test_a_stored_run_s_test_has_keys_of_its_own(config):
+    config.data.past_end = "repeat_last"
+    stored = from_config.from_dict(from_config.to_dict(config))
+    from_config.check_test_keys(stored, ["data.root", "data.test_file", "test.past_end"])
+    with pytest.raises(InputError, match="--config.data.past_end is training's; .* 'repeat_last'"):
+        from_config.check_test_keys(stored, ["data.past_end"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("color_jitter", (0.4, 0.4, 0.4, 0.9), "and of hue, of 0 to 0.5"),
+        ("color_jitter", (0.4, 0.4, 0.4), "neither .. nor the strengths"),
+        ("rand_augment", (2, 90), "magnitude of 0 to 10"),
+        ("rand_augment", (2, -1), "magnitude of 0 to 10"),
+    ],
+)
+def test_colours_out_of_range_are_refused_before_the_first_clip(config, key, value, words):
+    config.data[key] = value
+    with pytest.raises(InputError, match=f"data.{key} .*{words}"):
+        from_config.train_transform(config)
+
+
 def test_flow_is_not_taken_from_videos(config):
     config.data.modality = "flow"
     with pytest.raises(InputError, match="data.modality flow is read from folders"):

@@ -21,7 +21,8 @@ NO_MOTION = 128
 """What erased flow looks like."""
 
 _GREY = (0.299, 0.587, 0.114)
-_MAX_MAGNITUDE = 10
+MAX_MAGNITUDE = 10
+MAX_HUE = 0.5
 
 
 def color_jitter(
@@ -40,8 +41,8 @@ def color_jitter(
     overflow. `ValueError` for a strength that is out of range, or frames that are not RGB.
     """
     strengths = (brightness, contrast, saturation, hue)
-    if min(strengths) < 0 or hue > 0.5:
-        raise ValueError(f"colour jitter {strengths}: strengths begin at 0, and hue ends at 0.5")
+    if min(strengths) < 0 or hue > MAX_HUE:
+        raise ValueError(f"colour jitter {strengths}: strengths begin at 0, hue ends at {MAX_HUE}")
     frames = _checked_rgb(frames)
     amounts = [rng.uniform(-min(x, 1), x) for x in strengths]
     changes = (_brightness, _contrast, _saturation, _hue)
@@ -63,13 +64,13 @@ def rand_augment(
     What comes in from outside is `MEAN_COLOR`. `ValueError` for a magnitude that is out of range,
     or frames that are not RGB.
     """
-    if not 0 <= magnitude <= _MAX_MAGNITUDE:
-        raise ValueError(f"RandAugment's magnitude {magnitude} is not in 0 to {_MAX_MAGNITUDE}")
+    if not 0 <= magnitude <= MAX_MAGNITUDE:
+        raise ValueError(f"RandAugment's magnitude {magnitude} is not in 0 to {MAX_MAGNITUDE}")
     frames = _checked_rgb(frames)
     operations = tuple(RAND_AUGMENT.values())
     for i in rng.integers(len(operations), size=num_ops):
         sign = 1 if rng.random() < 0.5 else -1
-        frames = operations[i](frames, sign * magnitude / _MAX_MAGNITUDE)
+        frames = operations[i](frames, sign * magnitude / MAX_MAGNITUDE)
     return frames
 
 

@@ -1,6 +1,7 @@
 """What is random about a training video: which frames, which part of them, which colours."""
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import UInt8
@@ -127,6 +128,13 @@ class TrainTransform:
         return clip
 
 
+def _within(values, highest):
+    """Whether there is a value of 0 or more for each of `highest`, and none above it."""
+    return len(values) == len(highest) and all(
+        0 <= value <= most for value, most in zip(values, highest, strict=True)
+    )
+
+
 def _is_pair(value):
     return isinstance(value, (tuple, list)) and len(value) == 2
 
@@ -163,14 +171,16 @@ def _check(transform):
 
 def _check_colors(transform):
     jitter, operations = transform.color_jitter, transform.rand_augment
-    if len(jitter) not in (0, 4) or any(not 0 <= strength <= 1 for strength in jitter):
+    highest = (1, 1, 1, augment.MAX_HUE)
+    if jitter and not _within(jitter, highest):
         raise InputError(
-            f"data.color_jitter {jitter} is neither () nor the strengths, of 0 to 1, of brightness,"
-            " contrast, saturation and hue"
+            f"data.color_jitter {jitter} is neither () nor the strengths of brightness, contrast"
+            f" and saturation, each of 0 to 1, and of hue, of 0 to {augment.MAX_HUE}"
         )
-    if len(operations) not in (0, 2) or any(number < 0 for number in operations):
+    if operations and not _within(operations, (math.inf, augment.MAX_MAGNITUDE)):
         raise InputError(
-            f"data.rand_augment {operations} is neither () nor (number of operations, magnitude)"
+            f"data.rand_augment {operations} is neither () nor (number of operations, magnitude of"
+            f" 0 to {augment.MAX_MAGNITUDE})"
         )
     if transform.modality == "flow" and (jitter or operations):
         raise InputError("data.color_jitter and data.rand_augment are for colours, not for flow")

@@ -147,7 +147,7 @@ def test_strength_zero_leaves_the_clip_alone():
 
 @pytest.mark.parametrize("strengths", [only(brightness=-0.1), only(hue=0.6)])
 def test_colour_strengths_out_of_range_are_refused(strengths):
-    with pytest.raises(ValueError, match="strengths begin at 0, and hue ends at 0.5"):
+    with pytest.raises(ValueError, match="strengths begin at 0, hue ends at 0.5"):
         augment.color_jitter(clip(), generator(), **strengths)
 
 
