@@ -40,6 +40,8 @@ class BatchNorm(nn.Module):
         groups = batch_groups(x.shape[0], self.bn_group)
         y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.epsilon)
         if not self.is_initializing():
+            self.sow("moments", "mean", mean)  # of every group, for precise_bn; else dropped
+            self.sow("moments", "var", var)
             count = x.size // (groups * c)
             unbiased = var.mean(axis=0) * (count / max(count - 1, 1))
             running_mean.value = self._running(running_mean.value, mean.mean(axis=0))
