@@ -43,7 +43,7 @@ def statistics(
     if not count:
         return {}
     program, sums = _program(model, mesh, settings), None
-    for batch, _ in zip(loader, range(count), strict=False):
+    for _, batch in zip(range(count), loader, strict=False):
         clips = sharding.put({"clip": batch["clip"]}, mesh)["clip"]
         found = jax.block_until_ready(program(variables, clips))  # lest batches pile up there
         sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
