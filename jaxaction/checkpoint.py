@@ -58,14 +58,20 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
         config = from_config.from_dict(meta["config"])
         abstract = sharding.abstract(from_config.abstract_variables(config), sharding.device_mesh())
-        variables = _tested(manager, step, abstract)
+        items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
+        variables = _tested(manager, step, items, abstract)
+    wanted = config.train.get("precise_bn_clips", 0)
+    if wanted and items & {"optimizer", "statistics"} == {"optimizer"}:
+        log(
+            f"checkpoint {step} has no precise statistics (train.precise_bn_clips); those of"
+            " training are used"
+        )
     protocol = Protocol(**from_config.tuples(meta["protocol"]))
     return Run(config, variables, tuple(meta["label_names"]), protocol, step)
 
 
-def _tested(manager: ocp.CheckpointManager, step: int, abstract: dict) -> dict:
+def _tested(manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict) -> dict:
     """The variables that tests are made with: averaged, with precise statistics, if there are."""
-    items = {path.name for path in (Path(manager.directory) / str(step)).iterdir()}
     name = "averaged" if "averaged" in items else "variables"
     variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
     if "statistics" not in items:
