@@ -51,7 +51,7 @@ def compiled(recipe, bn_group=2, devices=1):
     state = jax.device_put(train_state.create(variables, optimizer), whole)
     batch = sharding.put(batch, mesh)
     jitted = jax.jit(step, in_shardings=(whole, split), out_shardings=(whole, whole))
-    return jitted.lower(state, batch).compile(ONCE), state, batch
+    return jitted.lower(state, batch).compile(compiler_options=ONCE), state, batch
 
 
 def taken(program, state, batch):
