@@ -2,7 +2,7 @@
 
 import argparse
 
-from jaxaction import convert, flags, flops, fuse, predict, zoo
+from jaxaction import convert, flags, flops, fuse, predict, report, zoo
 from jaxaction.data_tools import commands as data
 from jaxaction.errors import InputError
 
@@ -13,6 +13,7 @@ COMMANDS = {
     "flops": (flops, "count the multiply-adds of a config's network, layer by layer"),
     "data": (data, "prepare, check, show and measure data sets; compute optical flow"),
     "fuse": (fuse, "average the results of several runs, as of two streams"),
+    "report": (report, "make a run's report.html again, as after another test"),
     "zoo": (zoo, "list the configs' variants: their cost, and their published accuracy"),
 }
 WITH_CONFIG = ("predict", "convert", "flops", "data")  # take --config.key=value

@@ -1,4 +1,7 @@
-"""TensorBoard event files, written by the package `tensorboard`, which needs no TensorFlow."""
+"""What a run measures, in two forms: TensorBoard event files and `metrics.jsonl`.
+
+Event files are written by the package `tensorboard`, which needs no TensorFlow.
+"""
 
 import time
 from typing import Any
@@ -7,12 +10,15 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from jaxaction.history import History
+
 
 class Events:
-    """Scalars of a run, from `first_step` on; TensorBoard drops what an earlier, interrupted
-    writer has put there for later steps."""
+    """Scalars of a run, from `first_step` on. What an earlier, interrupted writer has put there
+    for later steps is dropped, by TensorBoard as it reads, from `metrics.jsonl` now."""
 
     def __init__(self, workdir: str, first_step: int) -> None:
+        self._history = History(workdir, first_step)
         self._writer = EventFileWriter(workdir)
         self._add(first_step, session_log=SessionLog(status=SessionLog.START))
 
@@ -23,7 +29,8 @@ class Events:
         self._writer.close()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Writes one point of every named curve, through to the file."""
+        """Writes one point of every named curve, through to the files."""
+        self._history.add(step, values)
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
         self._add(step, summary=Summary(value=points))
         self._writer.flush()

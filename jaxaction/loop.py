@@ -17,6 +17,7 @@ from jaxaction import (
     initial,
     precise_bn,
     progress,
+    report,
     results,
     sharding,
     steps,
@@ -24,7 +25,7 @@ from jaxaction import (
     workdir,
     xla_options,
 )
-from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good
+from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, warn
 from jaxaction.data import Protocol
 from jaxaction.events import Events
 from jaxaction.optim import Schedule
@@ -88,6 +89,7 @@ def train(
     if jax.process_index() == 0:
         about = evaluate.about(config, int(state.step))
         results.write(folder, "test", found, names, about)
+        report.write(folder, warn)
     return found
 
 

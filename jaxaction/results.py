@@ -5,11 +5,13 @@ import dataclasses
 import itertools
 import json
 import os
+import platform
 import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxaction.errors import InputError
@@ -86,8 +88,9 @@ def write(
 
 
 def versions() -> dict[str, str]:
-    """The packages that decode and compute, with their versions; absent ones are left out."""
-    found = {}
+    """Python and the packages that decode and compute, with their versions; absent ones are left
+    out."""
+    found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = metadata.version(package)
@@ -105,6 +108,7 @@ def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
         "about": about,
         "unreadable": list(evaluation.unreadable),
         "versions": versions(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
 
 

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
-from jaxaction import checkpoint, digests, loop
+from jaxaction import checkpoint, digests, history, loop, report
 from jaxaction.errors import InputError
 from tests import tiny_run
 
@@ -129,6 +129,15 @@ def test_a_run_writes_checkpoints_and_event_files(undisturbed):
     assert sorted(losses(workdir)) == list(range(1, 10))
 
 
+def test_a_run_leaves_its_figures_and_a_report(undisturbed):
+    workdir, _ = undisturbed
+    curves = history.curves(str(workdir))
+    assert curves["train/loss"] == pytest.approx(losses(workdir))  # float32 there
+    assert list(curves["val/top1"]) == [6] and list(curves["test/top1"]) == [9]
+    page = (workdir / report.NAME).read_text()
+    assert page.startswith("<!DOCTYPE html>") and "<title>undisturbed: test top-1 " in page
+
+
 def test_a_finished_run_leaves_what_eval_writes(undisturbed, monkeypatch):
     workdir, _ = undisturbed
     monkeypatch.syspath_prepend(ROOT)
@@ -165,6 +174,8 @@ def test_killed_runs_go_on_to_the_same_bits(folder):
         assert after <= checkpoint.steps(str(folder / "killed"))[-1] < 120
     out, _ = finish(start(folder, folder / "killed", *overrides))
     assert "tsn goes on after step " in out
+    lines = (folder / "killed" / history.NAME).read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines if "train/loss" in line] == [50, 100, 120]
     whole, killed = (everything(folder / name) for name in ("whole", "killed"))
     assert whole["step"] == 120 and whole["place"]
     assert {"step", "place", "meta", "variables", "optimizer"} == set(whole)

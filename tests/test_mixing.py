@@ -108,7 +108,7 @@ def partners_share(kind, alpha):
     def share(key):
         return kind(key, jnp.zeros((2, 1, 32, 32, 1)), jnp.eye(2), alpha)[1][0, 1]
 
-    return np.asarray(jax.vmap(share)(jax.random.split(key(), 6000)))
+    return np.asarray(jax.jit(jax.vmap(share))(jax.random.split(key(), 6000)))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxaction
 from jaxaction.models import conv3d as conv3d_module
 from jaxaction.models import weight_gradient as module
 from jaxaction.models import winograd
@@ -52,15 +53,14 @@ def winograd_always():
         yield
 
 
-def gradients(function, x, kernel, *shape):
-    @jax.jit
+def gradients(function, x, kernel, *shape, call=jax.jit):
     def all_three(x, kernel, cotangent):
         y, pull = jax.vjp(lambda x, kernel: function(x, kernel, *shape), x, kernel)
         return y, *pull(cotangent.astype(y.dtype))
 
     out = jax.eval_shape(lambda x, kernel: function(x, kernel, *shape), x, kernel)
     cotangent = np.random.default_rng(9).standard_normal(out.shape).astype(np.float32)
-    return all_three(x, kernel, cotangent)
+    return call(all_three)(x, kernel, cotangent)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -97,7 +97,7 @@ def test_every_way_is_taken_by_some_random_case(monkeypatch):
 
         monkeypatch.setattr(module, name, watch)
     for seed in range(30):
-        gradients(conv3d, *random_case(seed))
+        gradients(conv3d, *random_case(seed), call=jax.make_jaxpr)
     assert seen == {"_phases", "_time_beside_outputs", "_sum_of_parts"}
 
 
@@ -134,13 +134,16 @@ def test_gradient_in_bfloat16_is_summed_in_float32():
 def test_gradients_hold_under_remat(strides):
     x = np.random.default_rng(0).standard_normal((2, 4, 8, 8, 3)).astype(np.float32)
     conv, again = (layer(4, (3, 3, 3), strides, (1, 1, 1)) for layer in (Conv3d, nn.remat(Conv3d)))
-    variables = conv.init(jax.random.key(0), x)
+    variables = jax.jit(conv.init)(jax.random.key(0), x)
 
     def slope(layer):
-        return jax.grad(lambda v: jnp.sin(layer.apply(v, x)).sum())(variables)["params"]["kernel"]
+        slopes = jax.jit(jax.grad(lambda v: jnp.sin(layer.apply(v, x)).sum()))(variables)
+        return slopes["params"]["kernel"]
 
     with winograd_always():
-        np.testing.assert_allclose(slope(again), slope(conv), rtol=1e-6)
+        found, expected = slope(again), slope(conv)
+    # Sums of 512 products, which fused arithmetic rounds in another order.
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def sharded_gradients():
@@ -151,7 +154,7 @@ def sharded_gradients():
 
     model = I3D(5, depth=18, stage_blocks=(1,), width=8, dropout=0.0, norm_eps=0.1)
     x = np.random.default_rng(0).standard_normal((4, 8, 32, 32, 3)).astype(np.float32)
-    variables = model.init(jax.random.key(0), x, False)
+    variables = jaxaction.init(model, x.shape, jax.random.key(0))
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), (jax.sharding.AxisType.Auto,))
     x = jax.device_put(x, jax.sharding.NamedSharding(mesh, P("batch")))
 

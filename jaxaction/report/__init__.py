@@ -1,0 +1,48 @@
+"""`report.html`: a run in one file that opens in a browser, without a network.
+
+It is made of what a run's directory holds, and of the test's videos for the pictures, at the end of
+a training and again by `jaxaction report WORKDIR`.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxaction import results
+from jaxaction.report import contents, page
+
+NAME = "report.html"
+
+
+def write(workdir: str, log: Callable[[str], None]) -> None:
+    """Writes the report at the end of a run; `log` gets a line, also if it can't be made.
+
+    Nothing is raised then, since the run's results have been written and are what counts.
+    """
+    try:
+        log(f"report: {make(workdir)}")
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        log(f"no report ({reason}); `jaxaction report {workdir}` makes it")
+
+
+def make(workdir: str) -> Path:
+    """Writes `report.html` in a run's directory, all of it or nothing; returns its path.
+
+    InputError if the directory holds no run, or can't be written.
+    """
+    path = Path(workdir) / NAME
+    whole = page.html(contents.read(workdir)).encode()
+    results.replace(path, lambda file: file.write(whole))
+    return path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `jaxaction report`."""
+    parser.add_argument("workdir", metavar="WORKDIR", help="the directory of a training run")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Makes the report of what the run has measured until now, and of its newest test."""
+    print(make(args.workdir))
+    return 0

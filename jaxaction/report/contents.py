@@ -1,0 +1,60 @@
+"""What a report is made of, read from a run's directory."""
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from jaxaction import checkpoint, from_config, fuse, history, results, workdir
+from jaxaction.errors import InputError
+from jaxaction.evaluate import Evaluation
+
+
+class Contents(NamedTuple):
+    """A run as its directory tells of it."""
+
+    name: str
+    config: ConfigDict
+    curves: dict[str, dict[int, float]]
+    test: Evaluation | None  # None before the first one
+    label_names: tuple[str, ...]
+    record: dict  # what eval/test.json says
+    result: str  # the line of the test
+
+    @property
+    def dataset(self) -> dict:
+        """The keys of `config.data` that the test was made with."""
+        return self.record.get("about", {}).get("dataset", {})
+
+    def label(self, number: int) -> str:
+        """A class's name, its number where it has none."""
+        return self.label_names[number] if number < len(self.label_names) else str(number)
+
+
+def read(folder: str) -> Contents:
+    """A run's config, curves and newest test. InputError for what is no run, or is damaged."""
+    found = Path(folder) / "eval" / "test.json"
+    name = Path(folder).resolve().name
+    config, curves = _config(folder), history.curves(folder)
+    if not found.is_file():
+        return Contents(name, config, curves, None, (), {}, "not tested yet")
+    result = fuse.read(folder, "test")
+    record = _json(found, "test again with eval.py")
+    line = results.result_line("test", result.test)
+    return Contents(name, config, curves, result.test, result.label_names, record, line)
+
+
+def _config(folder: str) -> ConfigDict:
+    """That of `config.json`, else, as for converted weights, of the newest checkpoint."""
+    path = Path(folder) / workdir.NAME
+    if not path.is_file():
+        return checkpoint.load_run(folder).config
+    return from_config.from_dict(_json(path, "remove it to take the newest checkpoint's"))
+
+
+def _json(path: Path, way_out: str) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} can't be read ({error}); {way_out}") from error

@@ -1,0 +1,116 @@
+"""The report as one HTML file that loads nothing: styles, script and pictures are inside it."""
+
+import base64
+import hashlib
+import operator
+from datetime import datetime
+from importlib import resources
+
+from jaxaction import flags
+from jaxaction.report import classes, confusion, curves, worst
+from jaxaction.report.contents import Contents
+from jaxaction.report.elements import Element, element, pairs, percent, text
+from jaxaction.report.thumbnails import Thumbnails
+
+MOST_UNREADABLE = 50  # ids that are listed
+
+
+def html(contents: Contents) -> str:
+    """The whole page."""
+    files = resources.files("jaxaction.report")
+    style, script = ((files / name).read_text("utf-8") for name in ("page.css", "page.js"))
+    head = [
+        element("meta", {"charset": "utf-8"}),
+        element("meta", {"http-equiv": "Content-Security-Policy", "content": _policy(script)}),
+        element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
+        element("title", {}, f"{contents.name}: {contents.result}"),
+        element("style", {}, style),
+    ]
+    sections = _sections(contents)
+    body = [_header(contents, sections), element("main", {}, *map(_section, sections))]
+    body.append(element("script", {}, script))
+    page = element("html", {"lang": "en"}, element("head", {}, *head), element("body", {}, *body))
+    return f"<!DOCTYPE html>\n{text(page)}\n"
+
+
+def _policy(script: str) -> str:
+    """Nothing may be loaded, and no script may run but our own, whatever a label says."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    nothing = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    return f"{nothing}; script-src 'sha256-{digest}'"
+
+
+def _sections(contents: Contents) -> list[tuple[str, list[Element]]]:
+    """The titles and what stands below them; what a run has nothing for is left out."""
+    charts = curves.charts(contents.curves)
+    found = [("Curves", [element("div", {"class": "charts"}, *charts)] if charts else [])]
+    test = contents.test
+    if test:
+        found.append(("Worst videos", worst.section(contents, Thumbnails(contents))))
+        if not test.multi_label:
+            found.append(("Confusion matrix", confusion.section(contents)))
+        found += [("Classes", [classes.section(contents)]), ("Unreadable", _unreadable(contents))]
+    found.append(("Run", _run(contents)))
+    return [(title, inside) for title, inside in found if inside]
+
+
+def _header(contents: Contents, sections: list[tuple[str, list[Element]]]) -> Element:
+    links = [element("a", {"href": f"#{_anchor(title)}"}, title) for title, _ in sections]
+    lines = [element("p", {"class": "result"}, contents.result)]
+    if contents.test:
+        lines.append(element("p", {}, f"protocol: {_protocol(contents)}"))
+    heading = element("h1", {}, contents.name)
+    return element("header", {}, heading, *lines, element("nav", {"aria-label": "Parts"}, *links))
+
+
+def _section(titled: tuple[str, list[Element]]) -> Element:
+    title, inside = titled
+    return element("section", {"id": _anchor(title)}, element("h2", {}, title), *inside)
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _protocol(contents: Contents) -> str:
+    return contents.record.get("protocol_line", "unknown")
+
+
+def _unreadable(contents: Contents) -> list[Element]:
+    """The ids of videos that the test left out."""
+    names = contents.test.unreadable
+    if not names:
+        return []
+    said = f"{len(names)} videos could not be read and are left out of all figures"
+    said += f"; the first {MOST_UNREADABLE}:" if len(names) > MOST_UNREADABLE else ":"
+    items = [element("li", {}, name) for name in names[:MOST_UNREADABLE]]
+    return [element("p", {}, said), element("ul", {}, *items)]
+
+
+def _run(contents: Contents) -> list[Element]:
+    """What the figures belong to: test, data set, versions and config."""
+    made = datetime.now().astimezone().isoformat(" ", "minutes")
+    rows = [*_about_test(contents), ("report made", made)]
+    keys = flags.flatten(contents.config)
+    values = [(key, repr(operator.attrgetter(key)(contents.config))) for key in keys]
+    summary = element("summary", {}, f"{len(values)} values")
+    return [
+        pairs(rows, "Test"),
+        element("h3", {}, "Config"),
+        element("details", {}, summary, pairs(values, "Config")),
+    ]
+
+
+def _about_test(contents: Contents) -> list[tuple[str, str]]:
+    test, record = contents.test, contents.record
+    if not test:
+        return []
+    about = record.get("about", {})
+    rows = [("network", contents.config.model.name), ("step", str(about.get("step", "unknown")))]
+    rows += [("protocol", _protocol(contents)), ("test videos", str(test.num_videos))]
+    rows += [(f"data.{key}", str(value)) for key, value in contents.dataset.items() if value]
+    figures = record.get("metrics", {}).items()
+    rows += [(name, percent(value)) for name, value in figures if name != "num_videos"]
+    rows += [("compute", str(about.get("compute", "")))]
+    rows += [("devices", str(record.get("devices", "unknown")))]
+    return rows + [(name, str(value)) for name, value in record.get("versions", {}).items()]

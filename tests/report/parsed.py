@@ -1,0 +1,71 @@
+"""A report's elements in their order, as the standard library's HTML parser sees them."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+VOID = ("meta", "img")  # have no end tag
+
+
+@dataclass
+class Node:
+    tag: str
+    attributes: dict[str, str]
+    inside: list = field(default_factory=list)
+
+    def all(self, tag: str, kind: str = "") -> "list[Node]":
+        """Elements of a tag (and class) below this one."""
+        found = []
+        for item in self.inside:
+            if isinstance(item, Node):
+                fits = item.tag == tag and (not kind or item.attributes.get("class") == kind)
+                found += ([item] if fits else []) + item.all(tag, kind)
+        return found
+
+    def one(self, tag: str, kind: str = "") -> "Node":
+        (found,) = self.all(tag, kind)
+        return found
+
+    def section(self, name: str) -> "Node":
+        (found,) = [x for x in self.all("section") if x.attributes["id"] == name]
+        return found
+
+    @property
+    def text(self) -> str:
+        return "".join(item if isinstance(item, str) else item.text for item in self.inside)
+
+    def cells(self) -> list[list[str]]:
+        """The rows of a table's body."""
+        rows = self.one("tbody").all("tr")
+        return [[x.text.strip() for x in row.inside if isinstance(x, Node)] for row in rows]
+
+
+class _Parser(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.open = [Node("", {})]
+
+    def handle_starttag(self, tag, attrs):
+        node = Node(tag, dict(attrs))
+        self.open[-1].inside.append(node)
+        if tag not in VOID:
+            self.open.append(node)
+
+    def handle_endtag(self, tag):
+        assert self.open[-1].tag == tag, f"</{tag}> ends <{self.open[-1].tag}>"
+        self.open.pop()
+
+    def handle_data(self, data):
+        self.open[-1].inside.append(data)
+
+    def handle_comment(self, data):
+        raise AssertionError(f"a comment: {data}")
+
+
+def parse(path: Path) -> Node:
+    """The page; AssertionError if elements don't end in the order in which they began."""
+    parser = _Parser()
+    parser.feed(path.read_text("utf-8"))
+    parser.close()
+    assert len(parser.open) == 1, parser.open[-1].tag
+    return parser.open[0]
