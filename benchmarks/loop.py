@@ -144,10 +144,10 @@ def bare_step(config: ConfigDict):
     clips = rng.integers(0, 256, (batch_size, *shape[1:]), np.uint8)
     labels = rng.integers(0, config.model.num_classes, batch_size).astype(np.int32)
     batch = jax.device_put({"clip": clips, "label": labels})
-    state = train_state.create(variables, parts.optimizer)
-    step = steps.make_train_step(
-        parts.model, parts.optimizer, config.data.mean, config.data.std, config.train.seed
-    )
+    average = bool(parts.recipe.ema_decay)
+    state = train_state.create(variables, parts.optimizer, average)
+    pixels, seed = (config.data.mean, config.data.std), config.train.seed
+    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
     return ours.training(ours.compile_training(step, state, batch), state, batch)
 
 

@@ -38,6 +38,12 @@ def r50_32x2x1(config: ConfigDict) -> None:
     config.optim.learning_rate = 0.01
 
 
+def r50_one_gpu_32x2x1(config: ConfigDict) -> None:
+    """The same steps on one GPU, eight clips of the batch at a time."""
+    r50_32x2x1(config)
+    config.train.accumulate = 8
+
+
 def r50_dense_32x2x1(config: ConfigDict) -> None:
     r50_32x2x1(config)
     common.dense(config)
@@ -130,6 +136,9 @@ VARIANTS = {
         "20220812-ed501b31",
         76.21,
         92.48,
+    ),
+    "r50-one-gpu-32x2x1-k400": Variant(
+        r50_one_gpu_32x2x1, note="r50-32x2x1-k400 with accumulated gradients; not measured"
     ),
     "r50-8x8-k400": Variant(r50_8x8, note="of PySlowFast and pytorchvideo"),
     "c2d-r50-8x8-k400": Variant(c2d_r50_8x8, note="of PySlowFast and pytorchvideo"),

@@ -37,6 +37,12 @@ def r50_4x16(config: ConfigDict) -> None:
     config.optim.update(learning_rate=0.1, warmup_epochs=34.0, decay_epochs=256.0)
 
 
+def r50_precise_4x16(config: ConfigDict) -> None:
+    """Tests with batch norm's true statistics over 200 batches, as PySlowFast's."""
+    r50_4x16(config)
+    config.train.precise_bn_clips = 200 * config.train.batch_size
+
+
 def r50_8x8(config: ConfigDict) -> None:
     r50_4x16(config)
     config.model.update(resample_rate=4, speed_ratio=4, fusion_kernel=7)
@@ -103,4 +109,5 @@ VARIANTS = {
         92.99,
         PEAK,
     ),
+    "r50-precise-4x16-k400": Variant(r50_precise_4x16, note="precise batch norm; not measured"),
 }

@@ -47,6 +47,15 @@ def r50_jittered_8x8(config: ConfigDict) -> None:
     config.data.color_jitter = (0.5, 0.5, 0.5, 0.1)
 
 
+def r50_averaged_8x8(config: ConfigDict) -> None:
+    """No recipe of the reference's: eight times its batch, warmed up over half a million clips,
+    with smoothed labels and averaged weights."""
+    r50_8x8(config)
+    config.train.update(batch_size=1024, label_smoothing=0.1, ema_decay=0.999)
+    config.optim.update(warmup_epochs=0.0, warmup_samples=500_000, warmup_by="step")
+    config.optim.update(decay_begin_epochs=0.0, decay_epochs=256.0)
+
+
 def r101_8x8(config: ConfigDict) -> None:
     r50_8x8(config)
     config.model.depth = 101
@@ -201,5 +210,9 @@ VARIANTS = {
     "r50-jittered-8x8-k400": Variant(
         r50_jittered_8x8,
         note="random brightness, contrast, saturation and hue; not measured",
+    ),
+    "r50-averaged-8x8-k400": Variant(
+        r50_averaged_8x8,
+        note="a large batch, averaged weights and smoothed labels; not measured",
     ),
 }

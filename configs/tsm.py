@@ -107,6 +107,14 @@ def r50_augmented_1x1x8_sthv2(config: ConfigDict) -> None:
     config.train.update(mixup=0.8, cutmix=1.0)
 
 
+def r50_directions_1x1x8_sthv2(config: ConfigDict) -> None:
+    """No recipe of the reference's: the six classes that name a direction count twice."""
+    r50_1x1x8_sthv2(config)
+    named = {label for pair in config.data.flip_labels for label in pair}
+    weights = (2.0 if label in named else 1.0 for label in range(config.model.num_classes))
+    config.train.class_weights = tuple(weights)
+
+
 # After every second block of the second and the third stage.
 NON_LOCAL = ((0, 0, 0), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 0, 0))
 
@@ -208,5 +216,9 @@ VARIANTS = {
     "r50-augmented-1x1x8-sthv2": Variant(
         r50_augmented_1x1x8_sthv2,
         note="RandAugment, random erasing, mixup and cutmix; not measured",
+    ),
+    "r50-directions-1x1x8-sthv2": Variant(
+        r50_directions_1x1x8_sthv2,
+        note="class weights; not measured",
     ),
 }

@@ -1,15 +1,18 @@
 """The checkpoints of a run, `WORKDIR/checkpoints/STEP`, saved and restored by Orbax.
 
 A checkpoint has the items `variables`, `optimizer`, `data` (the place of the grain iterator) and
-`meta` (JSON: config, label names, protocol, metrics, bad videos); a converted one has `variables`
-and `meta` alone. Restoring needs the directory and nothing else, on any number of devices.
+`meta` (JSON: config, label names, protocol, metrics, bad videos); where the config asks for them,
+`averaged` (the moving average of `variables`) and `statistics` (the precise ones of what tests are
+made with). A converted one has `variables` and `meta` alone. Restoring needs the directory and
+nothing else, on any number of devices.
 """
 
 import dataclasses
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import grain.checkpoint
@@ -27,7 +30,7 @@ class Run(NamedTuple):
     """What evaluation and prediction need of a run."""
 
     config: ConfigDict
-    variables: dict  # {"params", "batch_stats"}, replicated over this machine's devices
+    variables: dict  # {"params", "batch_stats"} for tests, replicated over this machine's devices
     label_names: tuple[str, ...]
     protocol: Protocol  # of the test views
     step: int
@@ -55,9 +58,26 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
         config = from_config.from_dict(meta["config"])
         abstract = sharding.abstract(from_config.abstract_variables(config), sharding.device_mesh())
-        found = _restore(manager, step, variables=ocp.args.StandardRestore(abstract))
+        items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
+        variables = _tested(manager, step, items, abstract)
+    wanted = config.train.get("precise_bn_clips", 0)
+    if wanted and items & {"optimizer", "statistics"} == {"optimizer"}:
+        log(
+            f"checkpoint {step} has no precise statistics (train.precise_bn_clips); those of"
+            " training are used"
+        )
     protocol = Protocol(**from_config.tuples(meta["protocol"]))
-    return Run(config, found.variables, tuple(meta["label_names"]), protocol, step)
+    return Run(config, variables, tuple(meta["label_names"]), protocol, step)
+
+
+def _tested(manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict) -> dict:
+    """The variables that tests are made with: averaged, with precise statistics, if there are."""
+    name = "averaged" if "averaged" in items else "variables"
+    variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
+    if "statistics" not in items:
+        return variables
+    args = ocp.args.StandardRestore({"batch_stats": abstract["batch_stats"]})
+    return variables | _restore(manager, step, statistics=args).statistics
 
 
 def save_run(
@@ -126,14 +146,23 @@ class Checkpoints:
     def __exit__(self, *exception: Any) -> None:
         self._manager.close()
 
-    def save(self, state: TrainState, iterator: Any, extra: dict) -> None:
+    def save(
+        self,
+        state: TrainState,
+        iterator: Any,
+        extra: dict,
+        statistics: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Saves the state and the iterator's place; `extra` (JSON values) goes into `meta`.
 
-        Comes back when all is on disk, since the next step donates the state's buffers.
+        `statistics` is `precise_bn.statistics`' result. Comes back when all
+        is on disk, since the next step donates the state's buffers.
         """
+        others = {"averaged": state.averaged, "statistics": statistics}
         self.save_items(
             int(state.step),
             extra,
+            **{name: ocp.args.StandardSave(tree) for name, tree in others.items() if tree},
             variables=ocp.args.StandardSave(state.variables),
             optimizer=ocp.args.StandardSave(state.opt_state),
             data=grain.checkpoint.CheckpointSave(iterator),
@@ -157,9 +186,11 @@ class Checkpoints:
         `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are
         removed, since their steps are about to be taken again.
         """
+        averaged = {"averaged": ocp.args.StandardRestore(abstract.averaged)}
         found = _restore(
             self._manager,
             step,
+            **(averaged if abstract.averaged else {}),
             meta=ocp.args.JsonRestore(),
             variables=ocp.args.StandardRestore(abstract.variables),
             optimizer=ocp.args.StandardRestore(abstract.opt_state),
@@ -167,7 +198,8 @@ class Checkpoints:
         )
         self.drop_after(step)
         count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
-        return TrainState(step=count, opt_state=found.optimizer, **found.variables), found.meta
+        state = TrainState(step=count, opt_state=found.optimizer, **found.variables)
+        return state.replace(averaged=found.get("averaged") or {}), found.meta
 
     def drop_after(self, step: int) -> None:
         """Removes the checkpoints that are newer than `step`."""

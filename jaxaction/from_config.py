@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction import data, models, optim, steps
+from jaxaction import data, losses, micro_batches, models, optim, precise_bn, steps
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
@@ -30,10 +30,15 @@ _RANGES = {
     "optim.weight_decay": (0, math.inf),
     "optim.clip_norm": (0, math.inf),
     "optim.warmup_epochs": (0, math.inf),
+    "optim.warmup_samples": (0, math.inf),
     "train.epochs": (0, math.inf),
     "train.seed": (0, 2**32 - 1),
     "train.mixup": (0, math.inf),
     "train.cutmix": (0, math.inf),
+    "train.label_smoothing": (0, 1),
+    "train.ema_decay": (0, 1),
+    "train.accumulate": (1, math.inf),
+    "train.precise_bn_clips": (0, math.inf),
     "train.log_every_steps": (1, math.inf),
     "train.eval_every_epochs": (0, math.inf),
     "train.checkpoint_every_steps": (1, math.inf),
@@ -166,9 +171,27 @@ def train_loader(config: ConfigDict, videos: Any) -> Any:
     )
 
 
-def mixing(config: ConfigDict) -> steps.Mixing:
-    """How strongly training clips are mixed with one another."""
-    return steps.Mixing(config.train.mixup, config.train.cutmix)
+def recipe(config: ConfigDict, devices: int) -> steps.Recipe:
+    """What a training step does on so many devices; InputError for what does not fit."""
+    section, classes = config.train, config.model.num_classes
+    losses.check_class_weights(section.class_weights, classes)
+    sizes = (section.batch_size, section.accumulate, devices)
+    micro_batches.check(*sizes)
+    return steps.Recipe(
+        steps.Mixing(section.mixup, section.cutmix),
+        section.label_smoothing,
+        tuple(section.class_weights),
+        section.ema_decay,
+        section.accumulate,
+        micro_batches.kept_together(*sizes, config.model.get("bn_group", 0)),
+    )
+
+
+def precise_bn_settings(config: ConfigDict) -> precise_bn.Settings:
+    """How the statistics of tests are computed."""
+    section, pixels = config.train, (tuple(config.data.mean), tuple(config.data.std))
+    sizes = (section.batch_size, section.accumulate)
+    return precise_bn.Settings(section.precise_bn_clips, *sizes, *pixels)
 
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
@@ -186,11 +209,15 @@ def _fields(kind: type, section: ConfigDict) -> Any:
 def optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, optim.Schedule]:
     """The optax chain of `config.optim`, and its learning rate as a function of the step."""
     section = config.optim
-    names = [name for name in optim.Schedule._fields[2:] if name in section]
+    values = {name: section[name] for name in optim.Schedule._fields[2:] if name in section}
+    if section.warmup_samples:
+        per_epoch = config.train.batch_size * steps_per_epoch
+        optim.check_warmup(section.warmup_epochs, section.warmup_by)
+        values["warmup_epochs"] = section.warmup_samples / per_epoch
     rate = optim.scaled_rate(
         section.learning_rate, config.train.batch_size, section.reference_batch
     )
-    schedule = optim.Schedule(rate, steps_per_epoch, **{name: section[name] for name in names})
+    schedule = optim.Schedule(rate, steps_per_epoch, **values)
     optim.check_schedule(schedule)
     chain = optim.chain(
         section.name,
@@ -221,7 +248,7 @@ def check_clips(config: ConfigDict) -> None:
     network, variables, checked = model(config), abstract_variables(config), set()
     for name in ("data", "val", "test"):
         train, section = name == "data", config[name]
-        batch = config.train.batch_size if train else 1
+        batch = config.train.batch_size // config.train.accumulate if train else 1
         shape = (batch, section.clip_len, *section.size, len(config.data.mean))
         window = tuple(section.get("window", ()))
         if (shape, train, window) in checked:

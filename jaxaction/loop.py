@@ -1,6 +1,5 @@
 """The training loop: builds everything a config names, goes on where the run stopped, trains."""
 
-import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
@@ -16,6 +15,7 @@ from jaxaction import (
     evaluate,
     from_config,
     initial,
+    precise_bn,
     progress,
     report,
     results,
@@ -45,6 +45,7 @@ class Parts(NamedTuple):
     test_videos: Any
     protocols: dict[str, Protocol]
     steps_per_epoch: int
+    recipe: steps.Recipe
 
     @property
     def total_steps(self) -> int:
@@ -83,7 +84,8 @@ def train(
         log(_heading(parts, int(place.state.step)))
         with Events(folder, int(place.state.step)) as events:
             state = _run(parts, place, checkpoints, events, log)
-            found = _evaluate(parts, state, "test", events, log)
+            precise = _precise_statistics(parts, state)
+            found = _evaluate(parts, state, precise, "test", events, log)
     if jax.process_index() == 0:
         about = evaluate.about(config, int(state.step))
         results.write(folder, "test", found, names, about)
@@ -97,6 +99,7 @@ def prepare(config: ConfigDict) -> Parts:
     from_config.check_numbers(config)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
+    recipe = from_config.recipe(config, mesh.size)
     from_config.train_transform(config)
     protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
     from_config.check_clips(config)
@@ -114,6 +117,7 @@ def prepare(config: ConfigDict) -> Parts:
         test_videos=from_config.source(config, "test"),
         protocols=protocols,
         steps_per_epoch=steps_per_epoch,
+        recipe=recipe,
     )
 
 
@@ -127,7 +131,7 @@ def _start(
         checkpoints.drop_after(-1)
         options, whole = xla_options.for_one_run(), sharding.replicated(parts.mesh)
         state = jax.jit(create, out_shardings=whole, compiler_options=options)()
-        state = dataclasses.replace(state, **initial.overlay(state.variables, begun))
+        state = state.begun_with(initial.overlay(state.variables, begun))
         return Place(state, iterator, [], {})
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)
     state, meta = checkpoints.restore(newest, abstract, iterator)
@@ -138,7 +142,7 @@ def create_state(parts: Parts) -> TrainState:
     """The state before the first step, with fresh weights."""
     key = jax.random.key(parts.config.train.seed)
     variables = jaxaction.init(parts.model, from_config.clip_shape(parts.config), key)
-    return train_state.create(variables, parts.optimizer)
+    return train_state.create(variables, parts.optimizer, bool(parts.recipe.ema_decay))
 
 
 def _heading(parts: Parts, step: int) -> str:
@@ -167,9 +171,8 @@ def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) ->
     """The training step as a program for this mesh, compiled now to keep the progress line true."""
     config, begin = parts.config, time.monotonic()
     log("compiling the training step (kept for the next start)")
-    pixels, mix = (config.data.mean, config.data.std), from_config.mixing(config)
-    seed = config.train.seed
-    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, mix)
+    pixels, seed = (config.data.mean, config.data.std), config.train.seed
+    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
     whole, split = sharding.replicated(parts.mesh), sharding.split(parts.mesh)
     shape = (config.train.batch_size, *from_config.clip_shape(config)[1:])
     label = (shape[:1], jnp.int32)
@@ -216,10 +219,12 @@ def _run(
             _report(parts, window, events, log)
             window = progress.Window(window.step)
         with window.paused():
+            precise = _precise_statistics(parts, state) if {"validate", "save"} & due else {}
             if "validate" in due:
-                metrics = _metrics(_evaluate(parts, state, "val", events, log))
+                metrics = _metrics(_evaluate(parts, state, precise, "val", events, log))
             if "save" in due:
-                checkpoints.save(state, place.iterator, {"bad": bad.known, "metrics": metrics})
+                extra = {"bad": bad.known, "metrics": metrics}
+                checkpoints.save(state, place.iterator, extra, precise)
     return state
 
 
@@ -246,12 +251,24 @@ def _report(
     events.scalars(step, curves)
 
 
+def _precise_statistics(parts: Parts, state: TrainState) -> dict:
+    """The `batch_stats` that tests have in the place of the state's; empty if not configured."""
+    settings = from_config.precise_bn_settings(parts.config)
+    return precise_bn.statistics(parts.model, state.tested, parts.loader, parts.mesh, settings)
+
+
 def _evaluate(
-    parts: Parts, state: TrainState, name: str, events: Events, log: Callable[[str], None]
+    parts: Parts,
+    state: TrainState,
+    precise: dict,
+    name: str,
+    events: Events,
+    log: Callable[[str], None],
 ) -> evaluate.Evaluation:
     """Tests under the protocol `name` ("val" or "test") on the test videos, and says so."""
     protocol, settings = parts.protocols[name], evaluate.settings(parts.config)
-    found = evaluate.run(parts.model, state.variables, parts.test_videos, protocol, settings)
+    variables = state.tested | precise
+    found = evaluate.run(parts.model, variables, parts.test_videos, protocol, settings)
     events.scalars(int(state.step), {f"{name}/{k}": v for k, v in _metrics(found).items()})
     log(results.summary(name, found, parts.videos.label_names if name == "test" else ()))
     return found

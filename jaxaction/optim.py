@@ -49,6 +49,20 @@ def check_schedule(schedule: Schedule) -> None:
         raise InputError("optim.decay_epochs must be above 0 for a cosine")
 
 
+def check_warmup(warmup_epochs: float, warmup_by: str) -> None:
+    """Raises InputError if a warm-up that `warmup_samples` counts is counted otherwise, too."""
+    if warmup_epochs:
+        raise InputError(
+            f"optim.warmup_samples and optim.warmup_epochs {warmup_epochs:g} both say how long the"
+            " warm-up is; set one of them to 0"
+        )
+    if warmup_by != "step":
+        raise InputError(
+            f"optim.warmup_by {warmup_by} makes whole epochs of optim.warmup_samples; set"
+            " optim.warmup_by to step"
+        )
+
+
 def _units(s: Schedule, by: str, epochs: float) -> int:
     return round(epochs) if by == "epoch" else round(epochs * s.steps_per_epoch)
 

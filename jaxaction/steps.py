@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Float, UInt8
 
-from jaxaction import mixing
+from jaxaction import averaging, losses, micro_batches, mixing
 from jaxaction.train_state import TrainState
 
 
@@ -29,23 +29,18 @@ class Mixing(NamedTuple):
 UNMIXED = Mixing()
 
 
-def cross_entropy(
-    logits: Float[Array, "n k"], label: Int[Array, " n"] | Float[Array, "n k"]
-) -> dict[str, Float[Array, ""]]:
-    """The named losses of a batch: the mean softmax cross-entropy, `label` a number or shares."""
-    if label.ndim == 1:
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
-    else:
-        losses = optax.softmax_cross_entropy(logits, label)
-    return {"cross_entropy": losses.mean()}
+class Recipe(NamedTuple):
+    """What a step does beside the plain one; each has a value that leaves it out."""
+
+    mix: Mixing = UNMIXED
+    label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = ()
+    ema_decay: float = 0.0  # of the averages in the state, see `averaging`; 0 where it has none
+    accumulate: int = 1  # parts of the batch, one in memory at a time
+    together: int = 1  # clips that stay neighbours in a part, see `micro_batches.divide`
 
 
-def binary_cross_entropy(
-    logits: Float[Array, "n k"], targets: Float[Array, "n k"]
-) -> dict[str, Float[Array, ""]]:
-    """The named losses of a multi-label batch: the mean over clips and classes, as in the
-    reference's `BCELossWithLogits`."""
-    return {"binary_cross_entropy": optax.sigmoid_binary_cross_entropy(logits, targets).mean()}
+PLAIN = Recipe()
 
 
 def make_train_step(
@@ -54,46 +49,66 @@ def make_train_step(
     mean: tuple[float, ...],
     std: tuple[float, ...],
     seed: int,
-    mix: Mixing = UNMIXED,
+    recipe: Recipe = PLAIN,
 ) -> Callable[[TrainState, dict[str, Array]], tuple[TrainState, dict[str, Array]]]:
     """`step(state, {"clip": uint8 [n, t, h, w, c], "label": int32 [n]}) -> (state, metrics)`.
 
     Labels of float32 [n, k] are those of a multi-label data set, 1 or 0 for each class. The metrics
     are scalars: every named loss as `loss/NAME`, their sum as `loss`, `accuracy` (the share of the
     batch whose highest logit is a label's; of mixed clips the larger part's) and `grad_norm`
-    (before clipping).
+    (before clipping). With `recipe.accumulate` clips are mixed and dropped out part by part, and
+    statistics are the mean of the parts'.
     """
 
-    def losses(params, state: TrainState, batch):
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
-        clips, label = normalize(batch["clip"], mean, std), batch["label"]
-        multi_label = label.ndim == 2
-        if any(mix):
-            shares = label if multi_label else jax.nn.one_hot(label, model.num_classes)
-            clips, label = mixing.mix(jax.random.fold_in(key, 1), clips, shares, *mix)
+    def forward(params, batch_stats, batch, key):
+        clips, label = _mixed(normalize(batch["clip"], mean, std), batch["label"], key)
         logits, updates = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
+            {"params": params, "batch_stats": batch_stats},
             clips,
             True,
             mutable=["batch_stats"],
             rngs={"dropout": key},
         )
-        named = (binary_cross_entropy if multi_label else cross_entropy)(logits, label)
-        return sum(named.values()), (named, logits, label, updates.get("batch_stats", {}))
+        found = _losses(logits, label, batch["label"].ndim == 2, recipe)
+        rest = (_accuracy(logits, label), updates.get("batch_stats", {}))
+        return sum(found.named.values()), (found, *rest)
+
+    def _mixed(clips, label, key):
+        if not any(recipe.mix):
+            return clips, label
+        shares = losses.as_shares(label, model.num_classes)
+        return mixing.mix(jax.random.fold_in(key, 1), clips, shares, *recipe.mix)
 
     def step(state: TrainState, batch):
-        (loss, aux), grads = jax.value_and_grad(losses, has_aux=True)(state.params, state, batch)
-        named, logits, label, batch_stats = aux
+        def gradient(part, key):
+            return jax.grad(forward, has_aux=True)(state.params, state.batch_stats, part, key)
+
+        key = jax.random.fold_in(jax.random.key(seed), state.step)
+        grads, aux = micro_batches.mean(gradient, batch, key, recipe.accumulate, recipe.together)
+        (named, weight), accuracy, batch_stats = aux
+        weight = jnp.maximum(weight, jnp.finfo(jnp.float32).tiny)  # 0: no clip counts
+        grads, named = jax.tree.map(lambda x: x / weight, (grads, named))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics = {f"loss/{name}": value for name, value in named.items()} | {
-            "loss": loss,
-            "accuracy": _accuracy(logits, label),
+        new = TrainState(state.step + 1, params, batch_stats, opt_state)
+        if recipe.ema_decay:
+            decay = recipe.ema_decay
+            averaged = averaging.update(state.averaged, new.variables, state.step, decay)
+            new = new.replace(averaged=averaged)
+        return new, {f"loss/{name}": value for name, value in named.items()} | {
+            "loss": sum(named.values()),
+            "accuracy": accuracy,
             "grad_norm": optax.tree.norm(grads),
         }
-        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
     return step
+
+
+def _losses(logits, label, multi_label: bool, recipe: Recipe) -> losses.Losses:
+    if recipe.label_smoothing:
+        label = losses.smooth(losses.as_shares(label, logits.shape[-1]), recipe.label_smoothing)
+    kind = losses.binary_cross_entropy if multi_label else losses.cross_entropy
+    return kind(logits, label, recipe.class_weights)
 
 
 def _accuracy(logits, label):

@@ -1,3 +1,4 @@
+import copy
 import shutil
 
 import grain
@@ -143,3 +144,43 @@ def test_variables_alone_make_a_run_but_not_over_another(tmp_path, config, state
     jax.tree.map(np.testing.assert_array_equal, found.variables, state.variables)
     with pytest.raises(InputError, match="holds a run already"):
         checkpoint.save_run(str(tmp_path), config, state.variables, NAMES)
+
+
+def averaged(state, value):
+    return state.replace(averaged=jax.tree.map(lambda x: jnp.full_like(x, value), state.variables))
+
+
+def first_statistic(variables):
+    return float(jax.tree.leaves(variables["batch_stats"])[0].ravel()[0])
+
+
+def test_a_run_is_loaded_with_its_averages_and_precise_statistics(tmp_path, config, state):
+    precise = {"batch_stats": jax.tree.map(lambda x: jnp.full_like(x, 9), state.batch_stats)}
+    with Checkpoints(str(tmp_path), config, NAMES, keep=2) as checkpoints:
+        checkpoints.save(averaged(at(state, 2), 7), batches(), {})
+        lines = []
+        found = checkpoint.load_run(str(tmp_path), lines.append).variables
+        assert (first_parameter(found), first_statistic(found)) == (7, 7)
+        assert lines == []
+        checkpoints.save(averaged(at(state, 4), 8), batches(), {}, precise)
+        found = checkpoint.load_run(str(tmp_path)).variables
+        assert (first_parameter(found), first_statistic(found)) == (8, 9)
+        checkpoints.save(at(state, 6), batches(), {}, precise)
+    found = checkpoint.load_run(str(tmp_path)).variables
+    assert (first_parameter(found), first_statistic(found)) == (6, 9)
+
+
+def test_a_run_without_averages_has_no_item_of_them(run):
+    items = {path.name for path in (run / "checkpoints" / "4").iterdir() if path.is_dir()}
+    assert items == {"variables", "optimizer", "data", "meta"}
+
+
+def test_a_checkpoint_without_the_precise_statistics_of_its_config_says_so(tmp_path, config, state):
+    config = copy.deepcopy(config)
+    config.train.precise_bn_clips = 8
+    with Checkpoints(str(tmp_path), config, NAMES, keep=2) as checkpoints:
+        checkpoints.save(state, batches(), {})
+    lines = []
+    checkpoint.load_run(str(tmp_path), lines.append)
+    reason = "has no precise statistics (train.precise_bn_clips); those of training are used"
+    assert lines == [f"checkpoint 0 {reason}"]

@@ -60,7 +60,17 @@ def test_every_recipe_of_the_reference_is_a_variant():
     assert len(RECIPES) == len(MODELS) == 43
 
 
-@pytest.mark.parametrize("name", [*FAMILIES, *RECIPES])
+# Recipes of ours, for what the reference's don't use.
+OURS = (
+    "tsm:r50-augmented-1x1x8-sthv2",
+    "tsm:r50-directions-1x1x8-sthv2",
+    "i3d:r50-one-gpu-32x2x1-k400",
+    "slowonly:r50-averaged-8x8-k400",
+    "slowfast:r50-precise-4x16-k400",
+)
+
+
+@pytest.mark.parametrize("name", [*FAMILIES, *RECIPES, *OURS])
 def test_config_holds_what_the_parts_take(name):
     config = load(name)
     from_config.check_numbers(config)
@@ -68,6 +78,7 @@ def test_config_holds_what_the_parts_take(name):
     from_config.protocol(config.test)
     from_config.train_transform(config)
     from_config.optimizer(config, 10)
+    from_config.recipe(config, devices=1)
     assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
 
 
@@ -199,6 +210,36 @@ def test_tsm_recipe_gives_every_parameter_the_reference_group():
     assert groups.keys() == wanted.keys()
     for param, settings in wanted.items():
         assert groups[param] == pytest.approx(settings), param
+
+
+def test_recipes_of_ours_use_what_they_are_named_for():
+    plain = (0.0, 0.0, 0.0, (), 0.0, 1, 0)
+    keys = ("mixup", "cutmix", "label_smoothing", "class_weights", "ema_decay", "accumulate")
+    used = {}
+    for name in ("tsm", *OURS):
+        train = load(name).train
+        values = [train[key] for key in (*keys, "precise_bn_clips")]
+        used[name] = {i for i, (a, b) in enumerate(zip(values, plain, strict=True)) if a != b}
+    assert list(used.values()) == [set(), {0, 1}, {3}, {5}, {2, 4}, {6}]
+    weights = load("tsm:r50-directions-1x1x8-sthv2").train.class_weights
+    assert (len(weights), sum(weights), weights[86], weights[0]) == (174, 180, 2, 1)
+
+
+def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
+    one, eight = load("i3d:r50-one-gpu-32x2x1-k400"), load("i3d:r50-32x2x1-k400")
+    recipe = from_config.recipe(one, devices=1)
+    assert (recipe.accumulate, recipe.together) == (8, one.model.bn_group)
+    one.train.accumulate = 1
+    assert one.to_dict() == eight.to_dict()
+
+
+def test_a_large_batch_warms_up_over_its_clips():
+    config = load("slowonly:r50-averaged-8x8-k400")
+    _, schedule = from_config.optimizer(config, steps_per_epoch=235)
+    last = round(500_000 / 1024) - 1
+    assert float(schedule(0)) == pytest.approx(0.1 * 1.6)
+    before, peak = float(schedule(last - 1)), float(schedule(last))
+    assert before < peak == pytest.approx(1.6, rel=1e-3)  # the cosine has begun
 
 
 def test_views_follow_the_data_and_not_the_other_way():

@@ -74,6 +74,11 @@ def test_a_batch_that_batch_norm_cannot_group_is_found_too(config):
         ("train.seed", -1, "-1 is below 0"),
         ("train.seed", 2**32, "is above 4294967295"),
         ("train.keep", 0, "0 is below 1"),
+        ("train.label_smoothing", 1.5, "1.5 is above 1"),
+        ("train.ema_decay", -0.1, "-0.1 is below 0"),
+        ("train.accumulate", 0, "0 is below 1"),
+        ("train.precise_bn_clips", -1, "-1 is below 0"),
+        ("optim.warmup_samples", -1, "-1 is below 0"),
         ("test.batch_size", 0, "0 is below 1"),
     ],
 )
@@ -182,6 +187,38 @@ def test_the_train_loader_yields_the_configured_clips(config):
     batch = next(iter(from_config.train_loader(config, videos)))
     assert batch["clip"].shape == (4, 2, 16, 16, 3)
     assert from_config.steps_per_epoch(config, videos) == 3
+
+
+def test_a_warm_up_is_counted_in_clips_too(config):
+    """40 clips are 10 steps of 4, whatever an epoch is."""
+    config.optim.update(warmup_epochs=0.0, warmup_samples=40, learning_rate=1.0)
+    for steps_per_epoch in (3, 7):
+        _, schedule = from_config.optimizer(config, steps_per_epoch)
+        rates = [float(schedule(step)) for step in (0, 3, 9, 30)]
+        assert rates == pytest.approx([0.1, 0.4, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("warmup_epochs", 0.5, "warmup_samples and optim.warmup_epochs 0.5 both say how long"),
+        ("warmup_by", "epoch", "set optim.warmup_by to step"),
+    ],
+)
+def test_a_warm_up_is_counted_in_one_way(config, key, value, words):
+    config.optim.update(warmup_epochs=0.0, warmup_samples=40)
+    config.optim[key] = value
+    with pytest.raises(InputError, match=words):
+        from_config.optimizer(config, 3)
+
+
+def test_norms_group_the_clips_of_a_part(config):
+    config.train.update(batch_size=12, accumulate=2)
+    config.model.bn_group = 4
+    with pytest.raises(InputError, match="bn_group 4 does not divide the batch of 6 clips"):
+        from_config.check_clips(config)
+    config.train.accumulate = 1
+    from_config.check_clips(config)
 
 
 def test_the_learning_rate_follows_the_batch(config):

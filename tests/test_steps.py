@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 import jaxaction
-from jaxaction import steps, train_state
+from jaxaction import losses, mixing, steps, train_state
 
 MEAN, STD = (128.0,), (2.0,)
 
@@ -48,13 +48,6 @@ def test_normalize_makes_float32_from_uint8():
     np.testing.assert_array_equal(got, [[-1, 1]])
 
 
-def test_loss_is_the_mean_cross_entropy():
-    logits = jnp.array([[0.0, 0.0], [np.log(3.0), 0.0]])
-    got = steps.cross_entropy(logits, jnp.array([0, 1]))
-    # -log(1/2) and -log(1/4); 1e-6: float32
-    np.testing.assert_allclose(got["cross_entropy"], 1.5 * np.log(2), rtol=1e-6)
-
-
 def test_step_updates_parameters_statistics_and_count():
     state, step = start()
     new, metrics = step(state, batch())
@@ -62,7 +55,7 @@ def test_step_updates_parameters_statistics_and_count():
     def loss(params):
         x = jnp.tile(jnp.array([[-1.0], [1.0], [2.0]]), 64)
         logits = x @ params["fc"]["kernel"] + params["fc"]["bias"]
-        return steps.cross_entropy(logits, batch()["label"])["cross_entropy"]
+        return losses.cross_entropy(logits, batch()["label"]).named["cross_entropy"]
 
     value, grads = jax.value_and_grad(loss)(state.params)
     expected = state.params["fc"]["kernel"] - 0.1 * grads["fc"]["kernel"]
@@ -109,14 +102,6 @@ def test_in_bfloat16_parameters_statistics_and_loss_stay_float32():
     assert kinds == {jnp.dtype("float32")}
 
 
-def test_the_loss_of_several_labels_is_the_mean_over_clips_and_classes():
-    logits = jnp.array([[0.0, np.log(3.0)], [0.0, 0.0]])
-    got = steps.binary_cross_entropy(logits, jnp.array([[1.0, 1.0], [0.0, 1.0]]))
-    # -log(1/2) three times and -log(3/4); 1e-6: float32
-    expected = (3 * np.log(2) + np.log(4 / 3)) / 4
-    np.testing.assert_allclose(got["binary_cross_entropy"], expected, rtol=1e-6)
-
-
 def test_a_step_on_several_labels_counts_a_clip_as_right_whose_highest_logit_is_a_label():
     state, step = start()
     several = batch() | {"label": jnp.array([[1.0, 1.0], [1.0, 1.0], [0.0, 0.0]])}
@@ -128,9 +113,8 @@ def test_a_step_on_several_labels_counts_a_clip_as_right_whose_highest_logit_is_
 def mixed(seed, step, mix):
     state, optimizer = start()[0], optax.sgd(0.1)
     state = dataclasses.replace(state, step=jnp.asarray(step))
-    return steps.make_train_step(Probe(), optimizer, MEAN, STD, seed, mix)(state, batch())[1][
-        "loss"
-    ]
+    taken = steps.make_train_step(Probe(), optimizer, MEAN, STD, seed, steps.Recipe(mix))
+    return taken(state, batch())[1]["loss"]
 
 
 def test_mixing_depends_on_seed_and_step_alone():
@@ -140,3 +124,47 @@ def test_mixing_depends_on_seed_and_step_alone():
     assert loss != mixed(0, 1, mix)
     assert loss != mixed(1, 0, mix)
     assert loss != mixed(0, 0, steps.UNMIXED)
+
+
+def loss_of(recipe, labels=None):
+    state, _ = start()
+    step = jax.jit(steps.make_train_step(Probe(), optax.sgd(0.1), MEAN, STD, 0, recipe))
+    return state, *step(state, batch() | ({} if labels is None else {"label": labels}))
+
+
+def logits_of(state):
+    return Probe().apply(state.variables, jnp.array([-1.0, 1, 2]).reshape(3, 1, 1, 1, 1), False)
+
+
+def test_a_step_smooths_labels_and_weighs_classes():
+    state, _, metrics = loss_of(steps.Recipe(label_smoothing=0.2, class_weights=(1.0, 3.0)))
+    shares = np.array([[0.9, 0.1], [0.1, 0.9], [0.1, 0.9]]) * [1, 3]
+    expected = -(shares * jax.nn.log_softmax(logits_of(state))).sum() / shares.sum()
+    np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)  # float32, sums of 64 terms
+    assert metrics["accuracy"] == loss_of(steps.PLAIN)[2]["accuracy"]
+
+
+def test_a_batch_of_classes_without_weight_changes_nothing():
+    recipe, ones = steps.Recipe(class_weights=(1.0, 0.0)), jnp.ones(3, jnp.int32)
+    state, new, metrics = loss_of(recipe, ones)
+    assert metrics["loss"] == 0 and metrics["grad_norm"] == 0
+    jax.tree.map(np.testing.assert_array_equal, state.params, new.params)
+
+
+def test_several_labels_are_smoothed_and_weighed_too():
+    targets = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]])
+    recipe = steps.Recipe(label_smoothing=0.2, class_weights=(1.0, 3.0))
+    state, _, metrics = loss_of(recipe, targets)
+    logits, soft = np.array(logits_of(state)), 0.8 * np.array(targets) + 0.1
+    each = np.logaddexp(0, logits) - soft * logits
+    np.testing.assert_allclose(metrics["loss"], (each * [1, 3]).mean(), rtol=1e-5)
+
+
+def test_mixed_clips_are_weighed_by_the_classes_that_they_hold(monkeypatch):
+    shares = jnp.array([[0.5, 0.5], [0.25, 0.75], [0.0, 1.0]])
+    monkeypatch.setattr(mixing, "mix", lambda key, clips, labels, *alphas: (clips, shares))
+    recipe = steps.Recipe(steps.Mixing(mixup=1.0), class_weights=(1.0, 3.0))
+    state, _, metrics = loss_of(recipe)
+    weighed = np.array(shares) * [1, 3]
+    expected = -(weighed * jax.nn.log_softmax(logits_of(state))).sum() / weighed.sum()
+    np.testing.assert_allclose(metrics["loss"], expected, rtol=1e-5)

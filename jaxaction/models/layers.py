@@ -40,6 +40,8 @@ class BatchNorm(nn.Module):
         groups = batch_groups(x.shape[0], self.bn_group)
         y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.epsilon)
         if not self.is_initializing():
+            self.sow("moments", "mean", mean)  # of every group, for precise_bn; else dropped
+            self.sow("moments", "var", var)
             count = x.size // (groups * c)
             unbiased = var.mean(axis=0) * (count / max(count - 1, 1))
             running_mean.value = self._running(running_mean.value, mean.mean(axis=0))
@@ -82,8 +84,11 @@ normalize.defvjp(_normalize_forward, _normalize_backward)
 
 
 def _sums(x: Float[Array, "g m c"]) -> Float[Array, "g c"]:
-    """The sum of each group's rows; a single sum over the two axes where there is one group."""
-    return jnp.stack([part.sum(0) for part in x])
+    """The sum of each group's rows; a single sum over the two axes where there is one group.
+
+    One sum for all groups, since groups that are picked one by one go from device to device whole.
+    """
+    return x[0].sum(0)[None] if len(x) == 1 else x.sum(1)
 
 
 @jax.custom_vjp
