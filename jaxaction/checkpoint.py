@@ -1,8 +1,9 @@
 """The checkpoints of a run, `WORKDIR/checkpoints/STEP`, saved and restored by Orbax.
 
-A checkpoint has the items `variables`, `optimizer`, `data` (the place of the grain iterator) and
-`meta` (JSON: config, label names, protocol, metrics, bad videos); a converted one has `variables`
-and `meta` alone. Restoring needs the directory and nothing else, on any number of devices.
+A checkpoint has the items `variables`, `optimizer` and `meta` (JSON: config, label names, protocol,
+metrics, bad videos); a converted one has `variables` and `meta` alone. Restoring needs nothing but
+the directory, on any number of devices and processes: the place of the data follows from the step.
+Older checkpoints have an item `data`, which is left alone.
 """
 
 import dataclasses
@@ -12,12 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import grain.checkpoint
 import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction import digests, from_config, sharding
+from jaxaction import digests, distributed, from_config, sharding
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.train_state import TrainState
@@ -82,8 +82,15 @@ def steps(workdir: str) -> list[int]:
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     """The step of the newest undamaged checkpoint; None if none was ever finished.
 
-    `log` gets one line for each newer one that is passed over. InputError if all are damaged.
+    `log` gets one line for each newer one that is passed over. InputError if all are damaged. Of
+    several processes the first one looks, and all get what it found.
     """
+    found = _newest_good(workdir, log) if jax.process_index() == 0 else None
+    step = distributed.from_first(-1 if found is None else found)
+    return None if step < 0 else step
+
+
+def _newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     bad = []
     for step in reversed(steps(workdir)):
         problem = digests.problem(_folder(workdir) / str(step))
@@ -126,8 +133,8 @@ class Checkpoints:
     def __exit__(self, *exception: Any) -> None:
         self._manager.close()
 
-    def save(self, state: TrainState, iterator: Any, extra: dict) -> None:
-        """Saves the state and the iterator's place; `extra` (JSON values) goes into `meta`.
+    def save(self, state: TrainState, extra: dict) -> None:
+        """Saves the state; `extra` (JSON values) goes into `meta`.
 
         Comes back when all is on disk, since the next step donates the state's buffers.
         """
@@ -136,7 +143,6 @@ class Checkpoints:
             extra,
             variables=ocp.args.StandardSave(state.variables),
             optimizer=ocp.args.StandardSave(state.opt_state),
-            data=grain.checkpoint.CheckpointSave(iterator),
         )
 
     def save_items(self, step: int, extra: dict, **items: Any) -> None:
@@ -151,8 +157,8 @@ class Checkpoints:
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
 
-    def restore(self, step: int, abstract: TrainState, iterator: Any) -> tuple[TrainState, dict]:
-        """The state at `step` and its `meta`; moves `iterator` to its place.
+    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict]:
+        """The state at `step` and its `meta`.
 
         `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are
         removed, since their steps are about to be taken again.
@@ -163,7 +169,6 @@ class Checkpoints:
             meta=ocp.args.JsonRestore(),
             variables=ocp.args.StandardRestore(abstract.variables),
             optimizer=ocp.args.StandardRestore(abstract.opt_state),
-            data=grain.checkpoint.CheckpointRestore(iterator),
         )
         self.drop_after(step)
         count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
@@ -175,6 +180,7 @@ class Checkpoints:
             for newer in steps(self.workdir):
                 if newer > step:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
+        distributed.wait("newer checkpoints are gone")
         self._manager.reload()
 
 

@@ -24,6 +24,7 @@ def train_loader(
     seed: int,
     num_threads: int,
     shard: tuple[int, int] = (0, 1),
+    first_step: int = 0,
 ) -> grain.IterDataset:
     """Returns endless shuffled batches; the global ones are the same for any number of processes.
 
@@ -31,7 +32,8 @@ def train_loader(
     int32 [b]}` with `b = batch_size / process count`. `shard` is (process, process count). Of a
     multi-label source `label` is float32 [b, k], 1 for the classes of a video. `index` is the
     video's number in the source, `bad` that of an unreadable video that this sample replaces, else
-    -1. The iterator has `get_state` and `set_state`.
+    -1. `first_step` is the number of batches that are left out at the beginning; none of their
+    videos is read.
     """
     if transform.flip and source.mirror_changes_class:
         raise InputError(
@@ -40,7 +42,9 @@ def train_loader(
     local = _local_batch(batch_size, shard)
     read = functools.partial(_train_example, source, transform)
     samples = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().random_map(read)
-    return _batches(samples[shard[0] :: shard[1]], local, num_threads)
+    # Sliced last: what a sample draws comes from its place among all.
+    first = first_step * batch_size + shard[0]
+    return _batches(samples[first :: shard[1]], local, num_threads)
 
 
 def test_loader(

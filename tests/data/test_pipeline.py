@@ -101,13 +101,26 @@ def test_global_batches_are_the_same_for_any_number_of_processes(damaged, proces
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_resumed_loader_goes_on_with_the_same_batches(damaged, threads):
     expected = train_batches(damaged, 7)[3:]
-    iterator = iter(pipeline.train_loader(damaged, TRAIN, 4, 0, threads))
-    for _ in range(3):
-        next(iterator)
-    state = iterator.get_state()
-    again = iter(pipeline.train_loader(damaged, TRAIN, 4, 0, threads))
-    again.set_state(state)
+    again = iter(pipeline.train_loader(damaged, TRAIN, 4, 0, threads, first_step=3))
     assert_same([next(again) for _ in range(4)], expected)
+
+
+def test_a_run_of_three_processes_goes_on_in_two(damaged):
+    """Batches of 6 from 11 videos, two of them bad: steps and epochs never end together."""
+
+    def shares(processes, first_step):
+        loaders = [
+            iter(pipeline.train_loader(damaged, TRAIN, 6, 0, 1, (process, processes), first_step))
+            for process in range(processes)
+        ]
+        return [[next(loader) for loader in loaders] for _ in range(2)]
+
+    first, second = shares(3, 2), shares(2, 4)
+    whole = list(itertools.islice(iter(pipeline.train_loader(damaged, TRAIN, 6, 0, 1)), 6))
+    for batch, parts in zip(whole[2:], first + second, strict=True):
+        joined = {key: np.stack([part[key] for part in parts], axis=1) for key in batch}
+        assert_same([batch], [{k: joined[k].reshape(batch[k].shape) for k in batch}])
+    assert (np.concatenate([batch["bad"] for batch in whole[2:]]) >= 0).any()
 
 
 def test_an_unreadable_training_video_is_replaced_and_reported(damaged):
