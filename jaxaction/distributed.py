@@ -109,9 +109,10 @@ def _by_hand(group: Group) -> launchers.Launched | None:
 def _check_port(coordinator: str) -> None:
     """JAX crashes where the first process can't listen."""
     port = int(coordinator.rpartition(":")[2])
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
     try:
-        socket.create_server(("", port), family=family).close()
+        socket.create_server(("", port), family=family, dualstack_ipv6=both).close()
     except OSError as error:
         why = error.strerror
         raise InputError(f"--coordinator {coordinator}: can't listen there ({why})") from error

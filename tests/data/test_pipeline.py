@@ -94,8 +94,8 @@ def test_global_batches_are_the_same_for_any_number_of_processes(damaged, proces
     parts = [train_batches(damaged, 5, (process, processes)) for process in range(processes)]
     for step, batch in enumerate(whole):
         for key in batch:
-            shares = np.stack([part[step][key] for part in parts], axis=1)
-            np.testing.assert_array_equal(shares.reshape(batch[key].shape), batch[key])
+            shares = np.concatenate([part[step][key] for part in parts])
+            np.testing.assert_array_equal(shares, batch[key])
 
 
 @pytest.mark.parametrize("threads", [0, 2])
@@ -118,8 +118,8 @@ def test_a_run_of_three_processes_goes_on_in_two(damaged):
     first, second = shares(3, 2), shares(2, 4)
     whole = list(itertools.islice(iter(pipeline.train_loader(damaged, TRAIN, 6, 0, 1)), 6))
     for batch, parts in zip(whole[2:], first + second, strict=True):
-        joined = {key: np.stack([part[key] for part in parts], axis=1) for key in batch}
-        assert_same([batch], [{k: joined[k].reshape(batch[k].shape) for k in batch}])
+        joined = {key: np.concatenate([part[key] for part in parts]) for key in batch}
+        assert_same([batch], [joined])
     assert (np.concatenate([batch["bad"] for batch in whole[2:]]) >= 0).any()
 
 
@@ -205,7 +205,7 @@ def test_augmented_samples_are_the_same_for_any_number_of_threads_and_processes(
     assert_same(whole, train_batches(videos, 4, threads=3, transform=transform))
     part = train_batches(videos, 4, (1, 2), transform=transform)
     for batch, share in zip(whole, part, strict=True):
-        np.testing.assert_array_equal(share["clip"], batch["clip"][1::2])
+        np.testing.assert_array_equal(share["clip"], batch["clip"][2:])
 
 
 def test_several_labels_become_a_row_of_zeros_and_ones(videos, monkeypatch):
