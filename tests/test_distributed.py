@@ -21,14 +21,20 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path):
     """Clips, one of them unreadable, five of them for tests; a cache of compiled programs."""
     tiny_run.write_clips(tmp_path)
     (tmp_path / "train5.mp4").write_bytes(b"no video")
     lines = (tmp_path / "test.txt").read_text().splitlines()
     (tmp_path / "test.txt").write_text("\n".join(lines[:5]))
     (tmp_path / "tiny.py").write_text(CONFIG)
-    return tmp_path
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    for name, value in zip(names, (str(tmp_path / "xla"), 0.5), strict=True):
+        jax.config.update(name, value)
+    yield tmp_path
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
 
 
 def free_port() -> int:
