@@ -1,6 +1,6 @@
 """How long a training step takes on more machines: what it sends, measured, and a formula.
 
-    python -m benchmarks.scale --config configs/slowfast.py:r50-4x16-k400 --step-ms 400
+    python -m benchmarks.scale --config FILE[:VARIANT] [--step-ms 400] [--config.key=value ...]
 
 Compiles the config's training step for several devices (of the CPU; nothing is run), and sums what
 its all-reduces carry. The table is computed from that, from the time that a step takes on one
@@ -49,14 +49,16 @@ class Links(NamedTuple):
 
 
 def main(argv: list[str]) -> None:
-    args = parse(argv)
+    rest, overrides = flags.take_overrides(argv)
+    args = parse(rest)
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", args.devices)
     # What is sent doesn't depend on how well the rest is compiled.
     os.environ["XLA_FLAGS"] = (
         f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
     )
-    config = flags.parse_train(["--config", args.config]).config
+    config = flags.load_config(*flags.split_variant(args.config))
+    flags.apply_overrides(config, overrides)
     sent = measure(config)
     print(f"{args.config}, batch {config.train.batch_size} on {args.devices} devices")
     print(
