@@ -10,8 +10,8 @@ which are the user's to give:
     ring(n, speed) = 2 (n - 1) / n * bytes / speed + 2 (n - 1) * latency * all-reduces
     step(hosts)    = step on one device + ring(devices a host, its own links) + ring(hosts, network)
 
-That is without overlap. XLA sends the last layers' gradients while it computes the first ones', so
-that a real step lies between this and the largest of the three.
+That is without overlap: where gradients of the last layers are sent while those of the first are
+computed, a step lies between this and the largest of the three.
 """
 
 import argparse
