@@ -11,20 +11,20 @@ import sys
 
 import jax
 
-from jaxaction import checkpoint, evaluate, flags, from_config, results
+from jaxaction import checkpoint, distributed, evaluate, flags, from_config, results
 
 
 def main(argv: list[str]) -> None:
-    workdir, overrides = flags.parse_eval(argv)
+    workdir, overrides = flags.parse_eval(distributed.start(argv))
     run = checkpoint.load_run(workdir)
     from_config.check_test_keys(run.config, overrides)
     config = flags.apply_overrides(run.config, overrides)
     from_config.set_precision(config)
     from_config.check_numbers(config)
     evaluate.check_fits(run.variables, from_config.abstract_variables(config))
-    source = from_config.source(config, "test")
+    source = distributed.first_then_others(lambda: from_config.source(config, "test"))
     difference = evaluate.differing_labels(run.label_names, source.label_names)
-    if difference:
+    if difference and jax.process_index() == 0:
         print(f"eval.py: warning: {difference}; accuracies mean little", file=sys.stderr)
     found = evaluate.run(
         from_config.model(config),

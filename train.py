@@ -3,14 +3,14 @@
     python train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]
 
 Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end is written to
-DIR/eval/, as by eval.py.
+DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
 """
 
-from jaxaction import flags, loop
+from jaxaction import distributed, flags, loop
 
 
 def main(argv: list[str]) -> None:
-    config, _, workdir = flags.parse_train(argv)
+    config, _, workdir = flags.parse_train(distributed.start(argv))
     loop.train(config, workdir, log=lambda text: print(text, flush=True))
 
 

@@ -85,7 +85,7 @@ def say(text: str) -> None:
 def one_batch(make_loader):
     """A loader, as `make_loader`'s, of that one's first batch again and again."""
 
-    def loader(config, videos):
+    def loader(config, videos, first_step=0):
         batch = next(iter(make_loader(config, videos)))
         return grain.MapDataset.source([batch]).repeat().to_iter_dataset()
 

@@ -1,10 +1,10 @@
 """The checkpoints of a run, `WORKDIR/checkpoints/STEP`, saved and restored by Orbax.
 
-A checkpoint has the items `variables`, `optimizer`, `data` (the place of the grain iterator) and
-`meta` (JSON: config, label names, protocol, metrics, bad videos); where the config asks for them,
-`averaged` (the moving average of `variables`) and `statistics` (the precise ones of what tests are
-made with). A converted one has `variables` and `meta` alone. Restoring needs the directory and
-nothing else, on any number of devices.
+A checkpoint has the items `variables`, `optimizer` and `meta` (JSON: config, label names, protocol,
+metrics, bad videos); where the config asks for them, `averaged` (the moving average of `variables`)
+and `statistics` (the precise ones of what tests are made with). A converted one has `variables` and
+`meta` alone. Restoring needs nothing but the directory, on any number of devices and processes: the
+place of the data follows from the step. Older checkpoints have an item `data`, which is left alone.
 """
 
 import dataclasses
@@ -15,12 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import grain.checkpoint
 import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction import digests, from_config, sharding
+from jaxaction import digests, distributed, from_config, sharding
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.train_state import TrainState
@@ -102,8 +101,15 @@ def steps(workdir: str) -> list[int]:
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     """The step of the newest undamaged checkpoint; None if none was ever finished.
 
-    `log` gets one line for each newer one that is passed over. InputError if all are damaged.
+    `log` gets one line for each newer one that is passed over. InputError if all are damaged. Of
+    several processes the first one looks, and all get what it found.
     """
+    found = _newest_good(workdir, log) if jax.process_index() == 0 else None
+    step = distributed.from_first(-1 if found is None else found)
+    return None if step < 0 else step
+
+
+def _newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     bad = []
     for step in reversed(steps(workdir)):
         problem = digests.problem(_folder(workdir) / str(step))
@@ -147,13 +153,9 @@ class Checkpoints:
         self._manager.close()
 
     def save(
-        self,
-        state: TrainState,
-        iterator: Any,
-        extra: dict,
-        statistics: Mapping[str, Any] = MappingProxyType({}),
+        self, state: TrainState, extra: dict, statistics: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Saves the state and the iterator's place; `extra` (JSON values) goes into `meta`.
+        """Saves the state; `extra` (JSON values) goes into `meta`.
 
         `statistics` is `precise_bn.statistics`' result. Comes back when all
         is on disk, since the next step donates the state's buffers.
@@ -165,7 +167,6 @@ class Checkpoints:
             **{name: ocp.args.StandardSave(tree) for name, tree in others.items() if tree},
             variables=ocp.args.StandardSave(state.variables),
             optimizer=ocp.args.StandardSave(state.opt_state),
-            data=grain.checkpoint.CheckpointSave(iterator),
         )
 
     def save_items(self, step: int, extra: dict, **items: Any) -> None:
@@ -180,8 +181,8 @@ class Checkpoints:
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
 
-    def restore(self, step: int, abstract: TrainState, iterator: Any) -> tuple[TrainState, dict]:
-        """The state at `step` and its `meta`; moves `iterator` to its place.
+    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict]:
+        """The state at `step` and its `meta`.
 
         `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are
         removed, since their steps are about to be taken again.
@@ -194,7 +195,6 @@ class Checkpoints:
             meta=ocp.args.JsonRestore(),
             variables=ocp.args.StandardRestore(abstract.variables),
             optimizer=ocp.args.StandardRestore(abstract.opt_state),
-            data=grain.checkpoint.CheckpointRestore(iterator),
         )
         self.drop_after(step)
         count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
@@ -207,6 +207,7 @@ class Checkpoints:
             for newer in steps(self.workdir):
                 if newer > step:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
+        distributed.wait("newer checkpoints are gone")
         self._manager.reload()
 
 

@@ -213,6 +213,7 @@ def _fill(
 ) -> _Table:
     """The table with this process's rows; stops early once too many videos were unreadable."""
     started = said = time.monotonic()
+    of = f" of the first of {jax.process_count()} shares" if jax.process_count() > 1 else ""
     for batch in batches:
         rows, keep = batch["index"][batch["mask"]], batch["mask"]
         check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
@@ -224,10 +225,10 @@ def _fill(
         np.add.at(table.bad, batch["bad"][batch["bad"] >= 0], 1)
         if table.bad.sum() > allowed_bad(len(source), max_bad_share):
             break
-        if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+        if time.monotonic() - said > SECONDS_BETWEEN_LINES and jax.process_index() == 0:
             said = time.monotonic()
             rate = table.scored.sum() / (said - started)
-            print(f"scored {table.scored.sum()} videos, {rate:.2f} a second", file=sys.stderr)
+            print(f"scored {table.scored.sum()} videos{of}, {rate:.2f} a second", file=sys.stderr)
     return table
 
 

@@ -13,17 +13,20 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 
-from jaxaction import compile_cache, flag_values, host_memory
+from jaxaction import compile_cache, distributed, flag_values, host_memory
 from jaxaction.errors import InputError
 
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
-EVAL_USAGE = "eval.py --workdir DIR [--config.key=value ...]"
+TRAIN_USAGE += f" {distributed.USAGE}"
+EVAL_USAGE = f"eval.py --workdir DIR [--config.key=value ...] {distributed.USAGE}"
 
 
 class TrainFlags(NamedTuple):
@@ -121,7 +124,8 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
 
     Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
     `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, a reader that
-    went away 141; any other exception is a bug and keeps its traceback.
+    went away 141; any other exception is a bug and keeps its traceback. Where one of several
+    processes fails, all end.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
@@ -131,14 +135,16 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     try:
         code = main(sys.argv[1:])
     except InputError as error:
-        print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
-        code = 2
+        code = distributed.fail(2, f"{name}: {' '.join(str(error).split())}")
     except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        code = 130
+        code = distributed.fail(130, f"{name}: interrupted")
     except BrokenPipeError:  # as of `| head`; what is left in the buffer has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
+    except Exception:
+        if not jax.distributed.is_initialized():
+            raise
+        code = distributed.fail(1, traceback.format_exc())
     sys.exit(code or 0)
 
 

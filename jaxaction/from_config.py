@@ -159,8 +159,9 @@ def train_transform(config: ConfigDict) -> data.TrainTransform:
     return _fields(data.TrainTransform, config.data)
 
 
-def train_loader(config: ConfigDict, videos: Any) -> Any:
-    """The endless, shuffled batches of training clips; a process gets its share of each."""
+def train_loader(config: ConfigDict, videos: Any, first_step: int = 0) -> Any:
+    """The endless, shuffled batches of training clips from `first_step` on; a process gets its
+    share of each."""
     return data.train_loader(
         videos,
         train_transform(config),
@@ -168,6 +169,7 @@ def train_loader(config: ConfigDict, videos: Any) -> Any:
         config.train.seed,
         config.data.num_threads,
         (jax.process_index(), jax.process_count()),
+        first_step,
     )
 
 

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 import jaxaction
 from jaxaction import (
+    distributed,
     evaluate,
     from_config,
     initial,
@@ -27,7 +28,7 @@ from jaxaction import (
 )
 from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, warn
 from jaxaction.data import Protocol
-from jaxaction.events import Events
+from jaxaction.events import Events, NoEvents
 from jaxaction.optim import Schedule
 from jaxaction.train_state import TrainState
 
@@ -41,7 +42,7 @@ class Parts(NamedTuple):
     schedule: Schedule
     mesh: Mesh
     videos: Any
-    loader: Any
+    loader: Callable[..., Any]  # loader(first_step) yields batches from there on
     test_videos: Any
     protocols: dict[str, Protocol]
     steps_per_epoch: int
@@ -72,21 +73,24 @@ def train(
     log = log if jax.process_index() == 0 else lambda text: None
     other = initial.load(config, log)
     initial.set_classes(config, log)
-    parts = prepare(config)
+    parts = distributed.first_then_others(partial(prepare, config))
     names = parts.videos.label_names
     workdir.check(folder, config)
     newest = newest_good(folder, log)
     check_resumable(folder, newest)
     begun = initial.weights(config, other, names, log) if newest is None else {}
-    workdir.claim(folder, config)
+    if jax.process_index() == 0:
+        workdir.claim(folder, config)
+    distributed.wait("the directory is there")
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
         place = _start(parts, checkpoints, newest, begun)
         log(_heading(parts, int(place.state.step)))
-        with Events(folder, int(place.state.step)) as events:
+        first = jax.process_index() == 0
+        with Events(folder, int(place.state.step)) if first else NoEvents() as events:
             state = _run(parts, place, checkpoints, events, log)
             precise = _precise_statistics(parts, state)
             found = _evaluate(parts, state, precise, "test", events, log)
-    if jax.process_index() == 0:
+    if first:
         about = evaluate.about(config, int(state.step))
         results.write(folder, "test", found, names, about)
         report.write(folder, warn)
@@ -104,6 +108,8 @@ def prepare(config: ConfigDict) -> Parts:
     protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
     from_config.check_clips(config)
     videos = from_config.source(config, "train")
+    loader = partial(from_config.train_loader, config, videos)
+    loader()  # refuses what can't be read so
     steps_per_epoch = from_config.steps_per_epoch(config, videos)
     optimizer, schedule = from_config.optimizer(config, steps_per_epoch)
     return Parts(
@@ -113,7 +119,7 @@ def prepare(config: ConfigDict) -> Parts:
         schedule=schedule,
         mesh=mesh,
         videos=videos,
-        loader=from_config.train_loader(config, videos),
+        loader=loader,
         test_videos=from_config.source(config, "test"),
         protocols=protocols,
         steps_per_epoch=steps_per_epoch,
@@ -125,17 +131,16 @@ def _start(
     parts: Parts, checkpoints: Checkpoints, newest: int | None, begun: dict[str, jax.Array]
 ) -> Place:
     """The place of the checkpoint `newest`, or that of a new run, with the weights of `begun`."""
-    iterator = iter(parts.loader)
     create = partial(create_state, parts)
     if newest is None:
         checkpoints.drop_after(-1)
         options, whole = xla_options.for_one_run(), sharding.replicated(parts.mesh)
         state = jax.jit(create, out_shardings=whole, compiler_options=options)()
         state = state.begun_with(initial.overlay(state.variables, begun))
-        return Place(state, iterator, [], {})
+        return Place(state, iter(parts.loader()), [], {})
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)
-    state, meta = checkpoints.restore(newest, abstract, iterator)
-    return Place(state, iterator, meta["bad"], meta["metrics"])
+    state, meta = checkpoints.restore(newest, abstract)
+    return Place(state, iter(parts.loader(newest)), meta["bad"], meta["metrics"])
 
 
 def create_state(parts: Parts) -> TrainState:
@@ -194,7 +199,7 @@ def _run(
     parts: Parts,
     place: Place,
     checkpoints: Checkpoints,
-    events: Events,
+    events: Events | NoEvents,
     log: Callable[[str], None],
 ) -> TrainState:
     """Takes the steps that are left, with the lines, validations and checkpoints on the way."""
@@ -214,6 +219,7 @@ def _run(
         window.add(found)
         due = _due(parts, window.step)
         if due:
+            bad.share()
             window.check()
         if "line" in due:
             _report(parts, window, events, log)
@@ -223,8 +229,7 @@ def _run(
             if "validate" in due:
                 metrics = _metrics(_evaluate(parts, state, precise, "val", events, log))
             if "save" in due:
-                extra = {"bad": bad.known, "metrics": metrics}
-                checkpoints.save(state, place.iterator, extra, precise)
+                checkpoints.save(state, {"bad": bad.known, "metrics": metrics}, precise)
     return state
 
 
@@ -241,7 +246,7 @@ def _due(parts: Parts, step: int) -> set[str]:
 
 
 def _report(
-    parts: Parts, window: progress.Window, events: Events, log: Callable[[str], None]
+    parts: Parts, window: progress.Window, events: Events | NoEvents, log: Callable[[str], None]
 ) -> None:
     """The progress line, and the same figures for TensorBoard."""
     step, values = window.step, window.means(parts.config.train.batch_size)
@@ -254,7 +259,7 @@ def _report(
 def _precise_statistics(parts: Parts, state: TrainState) -> dict:
     """The `batch_stats` that tests have in the place of the state's; empty if not configured."""
     settings = from_config.precise_bn_settings(parts.config)
-    return precise_bn.statistics(parts.model, state.tested, parts.loader, parts.mesh, settings)
+    return precise_bn.statistics(parts.model, state.tested, parts.loader(), parts.mesh, settings)
 
 
 def _evaluate(
@@ -262,7 +267,7 @@ def _evaluate(
     state: TrainState,
     precise: dict,
     name: str,
-    events: Events,
+    events: Events | NoEvents,
     log: Callable[[str], None],
 ) -> evaluate.Evaluation:
     """Tests under the protocol `name` ("val" or "test") on the test videos, and says so."""

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxaction import evaluate
+from jaxaction import distributed, evaluate
 from jaxaction.errors import InputError
 
 
@@ -92,21 +92,31 @@ def clock(seconds: float) -> str:
 
 
 class BadVideos:
-    """The unreadable videos of a run: each named once, and an end once they are too many."""
+    """The unreadable videos of a run: each named once, and an end once they are too many.
+
+    What a process has noted the others hear of in `share`; one alone shares at once.
+    """
 
     def __init__(
         self, videos: Any, max_bad_share: float, known: Iterable[int], log: Callable[[str], None]
     ) -> None:
         self.known = sorted(known)
+        self._noted: set[int] = set()
         self._videos, self._share, self._log = videos, max_bad_share, log
 
     def note(self, indices: np.ndarray) -> None:
-        """Takes a batch's `bad`: the indices of unreadable videos, and -1 for none.
+        """Takes this process's share of a batch's `bad`: indices of videos, and -1 for none."""
+        self._noted |= {int(i) for i in indices if i >= 0} - set(self.known)
+        if jax.process_count() == 1:
+            self.share()
+
+    def share(self) -> None:
+        """Names the videos that any process has noted since, in all processes the same ones.
 
         InputError once more than `evaluate.allowed_bad` of the videos were unreadable.
         """
-        for index in sorted({int(i) for i in indices if i >= 0} - set(self.known)):
-            self.known.append(index)
+        for index in sorted(distributed.union(self._noted) - set(self.known)):
+            self.known = sorted([*self.known, index])
             name, total = self._videos.id(index), len(self._videos)
             self._log(
                 f"{name} can't be read, another video takes its place; bad videos so far:"
@@ -117,3 +127,4 @@ class BadVideos:
                     f"{len(self.known)} of {total} videos can't be read (last: {name}), more than"
                     f" data.max_bad_share {self._share} allows; mend or remove them, or raise it"
                 )
+        self._noted.clear()

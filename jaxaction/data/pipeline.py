@@ -1,6 +1,7 @@
 """Loaders: grain pipelines from a source of videos to batches of uint8 clips or views."""
 
 import functools
+import sys
 
 import cv2
 import grain
@@ -24,14 +25,16 @@ def train_loader(
     seed: int,
     num_threads: int,
     shard: tuple[int, int] = (0, 1),
+    first_step: int = 0,
 ) -> grain.IterDataset:
     """Returns endless shuffled batches; the global ones are the same for any number of processes.
 
     A batch is `{"clip": uint8 [b, t, h, w, c], "label": int32 [b], "index": int32 [b], "bad":
-    int32 [b]}` with `b = batch_size / process count`. `shard` is (process, process count). Of a
-    multi-label source `label` is float32 [b, k], 1 for the classes of a video. `index` is the
-    video's number in the source, `bad` that of an unreadable video that this sample replaces, else
-    -1. The iterator has `get_state` and `set_state`.
+    int32 [b]}` with `b = batch_size / process count`, a part of the global one without gaps.
+    `shard` is (process, process count). Of a multi-label source `label` is float32 [b, k], 1 for
+    the classes of a video. `index` is the video's number in the source, `bad` that of an unreadable
+    video that this sample replaces, else -1. `first_step` is the number of batches that are left
+    out at the beginning; none of their videos is read.
     """
     if transform.flip and source.mirror_changes_class:
         raise InputError(
@@ -40,7 +43,15 @@ def train_loader(
     local = _local_batch(batch_size, shard)
     read = functools.partial(_train_example, source, transform)
     samples = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().random_map(read)
-    return _batches(samples[shard[0] :: shard[1]], local, num_threads)
+    first = first_step * batch_size + shard[0] * local
+
+    def mine(number):
+        # What a sample draws comes from its place among all; rows of a batch keep their order, too,
+        # since dropout, groups of batch norm and mixing depend on it.
+        step, row = divmod(number, local)
+        return samples[first + step * batch_size + row]
+
+    return _batches(grain.MapDataset.range(sys.maxsize).map(mine), local, num_threads)
 
 
 def test_loader(

@@ -84,7 +84,7 @@ def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -
 
 def step_rate(parts: loop.Parts, seconds: float, log: Callable[[str], None]) -> float:
     """Clips a second of the training step, when the next batch is always there."""
-    batches = iter(parts.loader)
+    batches = iter(parts.loader())
     first = next(batches)
     batches.close()
     batch = {name: first[name] for name in ("clip", "label")}
