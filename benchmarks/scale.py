@@ -98,6 +98,7 @@ def measure(config: ConfigDict) -> Sent:
     sharding.check_batch(config.train.batch_size, mesh)
     found = {"config": config, "model": from_config.model(config), "mesh": mesh}
     found |= {"optimizer": optimizer, "schedule": schedule}
+    found["recipe"] = from_config.recipe(config, mesh.size)
     parts = loop.Parts(**dict.fromkeys(loop.Parts._fields) | found)  # no data
     state = jax.eval_shape(partial(loop.create_state, parts))
     # CPUs have forms of convolutions of their own, whose gradients are summed part by part.

@@ -165,29 +165,29 @@ def first_statistic(variables):
 def test_a_run_is_loaded_with_its_averages_and_precise_statistics(tmp_path, config, state):
     precise = {"batch_stats": jax.tree.map(lambda x: jnp.full_like(x, 9), state.batch_stats)}
     with Checkpoints(str(tmp_path), config, NAMES, keep=2) as checkpoints:
-        checkpoints.save(averaged(at(state, 2), 7), batches(), {})
+        checkpoints.save(averaged(at(state, 2), 7), {})
         lines = []
         found = checkpoint.load_run(str(tmp_path), lines.append).variables
         assert (first_parameter(found), first_statistic(found)) == (7, 7)
         assert lines == []
-        checkpoints.save(averaged(at(state, 4), 8), batches(), {}, precise)
+        checkpoints.save(averaged(at(state, 4), 8), {}, precise)
         found = checkpoint.load_run(str(tmp_path)).variables
         assert (first_parameter(found), first_statistic(found)) == (8, 9)
-        checkpoints.save(at(state, 6), batches(), {}, precise)
+        checkpoints.save(at(state, 6), {}, precise)
     found = checkpoint.load_run(str(tmp_path)).variables
     assert (first_parameter(found), first_statistic(found)) == (6, 9)
 
 
 def test_a_run_without_averages_has_no_item_of_them(run):
     items = {path.name for path in (run / "checkpoints" / "4").iterdir() if path.is_dir()}
-    assert items == {"variables", "optimizer", "data", "meta"}
+    assert items == {"variables", "optimizer", "meta"}
 
 
 def test_a_checkpoint_without_the_precise_statistics_of_its_config_says_so(tmp_path, config, state):
     config = copy.deepcopy(config)
     config.train.precise_bn_clips = 8
     with Checkpoints(str(tmp_path), config, NAMES, keep=2) as checkpoints:
-        checkpoints.save(state, batches(), {})
+        checkpoints.save(state, {})
     lines = []
     checkpoint.load_run(str(tmp_path), lines.append)
     reason = "has no precise statistics (train.precise_bn_clips); those of training are used"
