@@ -48,6 +48,8 @@ with a key frame every --gop frames, without sound. All are decoded once; which 
 why, stands in report.json. A run that was stopped goes on when it is started again.
 """
 
+_STOPPED = "stopped; what is whole is kept, and the same command goes on with the rest"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `jaxaction data prepare`."""
@@ -69,7 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prepares one data set; the exit code is 0 also where single videos were left out."""
+    """Prepares one data set; the exit code is 0 also where single videos were left out.
+
+    130 where Ctrl-C stopped it.
+    """
     name, config = _name(args.name)
     _check_numbers(args)
     if name == "ucf101":
@@ -81,7 +86,11 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--from {root}: no such folder")
     listing = _reader(name, args.multi_label)(root, config)
     check_some_exist(listing, root)
-    report = _prepare(listing, root, out, args)
+    try:
+        report = _prepare(listing, root, out, args)
+    except KeyboardInterrupt:
+        print(f"jaxaction: {_STOPPED}", file=sys.stderr)
+        return 130
     print(_summary(report, listing, out))
     return 0
 

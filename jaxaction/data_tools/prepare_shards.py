@@ -18,7 +18,8 @@ from jaxaction import results
 from jaxaction.data_tools.prepare_lists import Listed, Listing
 from jaxaction.errors import InputError
 
-SHARD_VIDEOS = 128
+SHARD_VIDEOS = 128  # at most
+SPLIT_SHARDS = 32  # at least, as far as there are videos: a stop costs one of them
 
 
 class Shard(NamedTuple):
@@ -81,9 +82,14 @@ def shards(listing: Listing) -> list[Shard]:
     found = []
     for split, listed in listing.splits.items():
         videos = [video for video in listed if video.path]
-        for number, start in enumerate(range(0, len(videos), SHARD_VIDEOS)):
-            found.append(Shard(split, number, videos[start : start + SHARD_VIDEOS]))
+        size = _shard_size(len(videos))
+        for number, start in enumerate(range(0, len(videos), size)):
+            found.append(Shard(split, number, videos[start : start + size]))
     return found
+
+
+def _shard_size(videos: int) -> int:
+    return min(SHARD_VIDEOS, max(1, videos // SPLIT_SHARDS))
 
 
 class Workspace:
@@ -193,7 +199,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _plan(listing, arguments) -> dict:
-    content = [listing.label_names, listing.splits, SHARD_VIDEOS]
+    content = [listing.label_names, listing.splits, SHARD_VIDEOS, SPLIT_SHARDS]
     return {
         "arguments": arguments,
         "videos": sum(map(len, listing.splits.values())),

@@ -85,7 +85,7 @@ def test_the_flags_that_it_prints_open_it(tmp_path, capsys):
 
 
 def test_several_shards_keep_the_order_of_the_list(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SHARD_VIDEOS", 2)
+    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
     files = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
     files["train/archery/2.mp4"] = files["train/archery/3.mp4"] = b""  # a whole shard
     run("kinetics/400", write(tmp_path / "in", files), tmp_path, "--threads", "3")
