@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import cv2
 
 from jaxaction import results
 from jaxaction.data.decode import DecodeError
-from jaxaction.data_tools import flow_jobs
+from jaxaction.data_tools import cut_off, flow_jobs
 from jaxaction.data_tools.flow_frames import Settings, extract
 from jaxaction.errors import InputError
 
@@ -48,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Extracts what is not there yet; the exit code is 0 if any video has its flow in the end.
 
-    Videos that can't be read are named on stderr and left out of the list. `InputError` if that is
-    all of them.
+    Videos that can't be read are named on stderr and left out of the list; those that are cut off
+    are named, too. `InputError` if none can be read.
     """
     settings, out = _settings(args), Path(args.out)
     file = Path(args.list) if args.list else None
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     counts, bad = _extract_all(jobs, out, settings, args.threads or os.cpu_count() or 1)
     if not counts:
         raise InputError(f"no flow: {len(bad)} of {len(bad)} videos can't be read ({bad[0]})")
-    for message in bad:
+    for message in [*_cut_off(jobs, counts), *bad]:
         print(message, file=sys.stderr)
     left_out = f"; {len(bad)} can't be read, left out" if bad else ""
     print(f"{out}: {sum(counts.values())} flow frames of {len(counts)} videos{left_out}")
@@ -138,6 +139,15 @@ def _extract_all(jobs, out, settings, threads) -> tuple[dict[str, int], list[str
         progress.stop()
         pool.shutdown(cancel_futures=True)
     return counts, [bad[folder] for folder in once if folder in bad]
+
+
+def _cut_off(jobs, counts) -> Iterator[str]:
+    """Lines on videos whose flow is that of a part."""
+    for folder, video in {job.folder: job.video for job in jobs}.items():
+        if folder in counts:
+            frames = counts[folder] + 1
+            if problem := cut_off.problem(frames, cut_off.header_frames(video)):
+                yield f"{video} {problem}"
 
 
 class _Stopped(Exception):

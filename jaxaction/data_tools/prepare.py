@@ -19,7 +19,8 @@ from jaxaction.data_tools.prepare_encode import QUALITY, Encoding, prepared
 from jaxaction.data_tools.prepare_kinetics import CONFIGS, kinetics
 from jaxaction.data_tools.prepare_lists import Listed, Listing, check_some_exist
 from jaxaction.data_tools.prepare_progress import Progress
-from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace, in_order, shards
+from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace, shards
+from jaxaction.data_tools.prepare_threads import in_order
 from jaxaction.errors import InputError
 
 # Each data set with its configs; without one named, a function finds it or takes the first.
@@ -45,7 +46,8 @@ NAME is one of
 
 Videos are stored as they are, or with --short-side or --gop encoded anew, which loads faster: h264
 with a key frame every --gop frames, without sound. All are decoded once; which are left out, and
-why, stands in report.json. A run that was stopped goes on when it is started again.
+why, and which are cut off, stands in report.json. A run that was stopped goes on when it is started
+again.
 """
 
 _STOPPED = "stopped; what is whole is kept, and the same command goes on with the rest"
@@ -204,6 +206,8 @@ def _summary(report: dict[str, Any], listing: Listing, out: Path) -> str:
     lines += [f"left out {count}: {reason}" for reason, count in reasons.most_common(5)]
     if reasons:
         lines.append(f"all that were left out: {folder / 'report.json'}")
+    if damaged := sum(counts["damaged"] for counts in report["splits"].values()):
+        lines.append(f"stored {damaged}, but cut off or damaged: {folder / 'report.json'}")
     kept = [split for split, counts in report["splits"].items() if counts["stored"]]
     return "\n".join([str(folder), *lines, _flags(listing.full_name, out, kept)])
 
@@ -229,4 +233,4 @@ def _stored(root, encoding, serialize, video: Listed) -> Stored | str:
     except (OSError, ValueError, av.error.FFmpegError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         return re.sub(r"^(?:the )?video(?: of \d+ bytes)?:? (?:is )?", "", reason)
-    return Stored(record, encoded.frames, len(encoded.data))
+    return Stored(record, encoded.frames, len(encoded.data), encoded.problem)

@@ -43,9 +43,9 @@ def disc_frames(step, count=5):
     return frames
 
 
-def write_video(path, frames):
+def write_video(path, frames, options=None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as file:
+    with av.open(str(path), "w", options=options or {}) as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "4", "preset": "ultrafast"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -255,6 +255,18 @@ def test_unreadable_videos_are_named_and_counted_at_the_end(moving, tmp_path, ca
     assert "has one frame; flow needs two" in last[2]
     assert "30x96 are too small for optical flow; set --short-side to 32 or more" in last[3]
     assert sorted(path.name for path in (tmp_path / "flow").iterdir()) == ["flow.json", "right"]
+
+
+def test_a_video_that_is_cut_off_is_named(moving, tmp_path, capsys):
+    whole = write_video(
+        tmp_path / "cut.mp4", disc_frames((1, 0), 30), options={"movflags": "faststart"}
+    )
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    run(whole, moving, "--out", tmp_path / "flow")
+    left = 1 + len(list((tmp_path / "flow" / "cut").glob("x_*")))
+    assert 1 < left < 27
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "cut off" in line)
+    assert line == f"{whole} is cut off or damaged: {left} of 30 frames can be decoded"
 
 
 def test_no_readable_video_at_all_is_an_error_of_one_line(tmp_path):

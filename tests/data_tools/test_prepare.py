@@ -9,8 +9,9 @@ import pytest
 
 from jaxaction.data import decode, tfds_sources
 from jaxaction.data_tools import prepare, prepare_progress, prepare_shards
-from jaxaction.data_tools.prepare_shards import in_order
+from jaxaction.data_tools.prepare_threads import in_order
 from jaxaction.errors import InputError
+from tests.data.videos import encoded
 from tests.data_tools.preparing import clip, contents, run, write
 
 FOLDERS = {
@@ -71,6 +72,24 @@ def test_every_video_is_stored_or_named_with_the_reason(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "train: 3 of 5 videos, 12 frames" in out
     assert "left out 1: empty: 0 bytes" in out
+
+
+@pytest.mark.parametrize("flags", [(), ("--gop", "8")])
+def test_a_video_that_is_cut_off_is_stored_and_noted(tmp_path, capsys, flags):
+    root = write(tmp_path / "in", FOLDERS)
+    cut = root / "train/archery/cut.mp4"
+    whole = encoded(count=60, path=cut, muxer={"movflags": "faststart"})
+    cut.write_bytes(whole[: len(whole) // 2])
+    report = run("kinetics/400", root, tmp_path, *flags)
+    frames = {id: frames for id, _, frames in contents("kinetics/400", "train", tmp_path)}
+    left = frames["train/archery/cut.mp4"]
+    assert 0 < left < 50
+    assert report["notes"] == [
+        f"train: train/archery/cut.mp4 is cut off or damaged: {left} of 60 frames can be decoded"
+    ]
+    splits = report["splits"]
+    assert [splits[name]["damaged"] for name in ("train", "validation")] == [1, 0]
+    assert "stored 1, but cut off or damaged: " in capsys.readouterr().out
 
 
 def test_the_flags_that_it_prints_open_it(tmp_path, capsys):
