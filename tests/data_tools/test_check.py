@@ -226,6 +226,7 @@ def test_paths_are_relative_to_the_root(folder, run):
         (["empty.txt"], "empty.txt lists no videos"),
         (["l.txt", "./l.txt"], "a list is named twice"),
         (["l.txt", "--threads", "-1"], "--threads -1: give 1 or more"),
+        (["many.txt"], "many.txt:2 ends in several numbers; set --multi-label if they are labels"),
         (["l.txt", "--modality", "flow"], "l.txt lists videos .* --modality flow"),
     ],
 )
@@ -233,6 +234,7 @@ def test_what_is_no_list_ends_with_one_line(folder, run, argv, said):
     written(folder, "l.txt", "0.mp4 0")
     written(folder, "none.txt", "gone.mp4 0")
     written(folder, "empty.txt", "# nothing")
+    written(folder, "many.txt", "0.mp4 0", "1.mp4 1 0")
     with pytest.raises(InputError, match=said) as error:
         run(*argv)
     assert "\n" not in str(error.value) and tempfile.gettempdir() not in str(error.value)
