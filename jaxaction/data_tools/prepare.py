@@ -209,17 +209,21 @@ def _summary(report: dict[str, Any], listing: Listing, out: Path) -> str:
     if damaged := sum(counts["damaged"] for counts in report["splits"].values()):
         lines.append(f"stored {damaged}, but cut off or damaged: {folder / 'report.json'}")
     kept = [split for split, counts in report["splits"].items() if counts["stored"]]
-    return "\n".join([str(folder), *lines, _flags(listing.full_name, out, kept)])
+    return "\n".join(
+        [str(folder), *lines, _flags(listing.full_name, out, kept, listing.multi_label)]
+    )
 
 
 def _filled(counts) -> int:
     return sum(count > 0 for count in counts["classes"].values())
 
 
-def _flags(name: str, out: Path, splits: list[str]) -> str:
+def _flags(name: str, out: Path, splits: list[str], multi_label: bool = False) -> str:
     """How train.py and eval.py are told of it; "train" and "test" are the splits they take."""
     flags = ["--config.data.source=tfds", f"--config.data.name={name}"]
     flags.append(f"--config.data.data_dir={shlex.quote(str(out))}")
+    if multi_label:
+        flags.append("--config.data.multi_label=True")
     if "test" not in splits and "validation" in splits:
         flags.append("--config.data.test_split=validation")
     return f"use it with {' '.join(flags)}"

@@ -103,6 +103,12 @@ def test_the_flags_that_it_prints_open_it(tmp_path, capsys):
     assert len(tfds_sources.tfds_source(name, split, folder)) == 1
 
 
+def test_the_flags_of_several_labels_say_so(tmp_path, capsys):
+    root = write(tmp_path / "in", {"train.txt": "a.mp4 1 0\n", "a.mp4": 3})
+    run("video_list", root, tmp_path, "--multi-label")
+    assert "--config.data.multi_label=True" in capsys.readouterr().out.splitlines()[-1].split()
+
+
 def test_several_shards_keep_the_order_of_the_list(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
     files = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
