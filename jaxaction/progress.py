@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxaction import evaluate
+from jaxaction.data_tools import check_videos
 from jaxaction.errors import InputError
 
 
@@ -103,17 +104,23 @@ class BadVideos:
     def note(self, indices: np.ndarray) -> None:
         """Takes a batch's `bad`: the indices of unreadable videos, and -1 for none.
 
-        InputError once more than `evaluate.allowed_bad` of the videos were unreadable.
+        A video is opened again to say why. InputError once more than `evaluate.allowed_bad` of the
+        videos were unreadable.
         """
         for index in sorted({int(i) for i in indices if i >= 0} - set(self.known)):
             self.known.append(index)
             name, total = self._videos.id(index), len(self._videos)
             self._log(
-                f"{name} can't be read, another video takes its place; bad videos so far:"
-                f" {len(self.known)} of {total}"
+                f"{name} can't be read{self._why(index)}, another video takes its place;"
+                f" bad videos so far: {len(self.known)} of {total}"
             )
             if len(self.known) > evaluate.allowed_bad(total, self._share):
                 raise InputError(
                     f"{len(self.known)} of {total} videos can't be read (last: {name}), more than"
                     f" data.max_bad_share {self._share} allows; mend or remove them, or raise it"
                 )
+
+    def _why(self, index: int) -> str:
+        """` (is empty: 0 bytes)`; "" where what is wrong shows only in training."""
+        problem = check_videos.look(self._videos[index].video, quick=False).problem
+        return f" ({' '.join(problem.split())})" if problem else ""

@@ -29,8 +29,11 @@ class Found(NamedTuple):
 
 
 def look(video: Any, quick: bool) -> Found:
-    """Decodes a video to its end; `quick` opens it and believes the container's own count."""
-    if not os.path.exists(place_of(video)):
+    """Decodes a video to its end; `quick` opens it and believes the container's own count.
+
+    `video` is what `decode.open_video` takes.
+    """
+    if isinstance(video, str | os.PathLike | FrameFolder) and not os.path.exists(place_of(video)):
         return Found(0, "does not exist")
     try:
         with decode.open_video(video) as opened:
@@ -77,7 +80,11 @@ def in_threads(
 
 
 def place_of(video: Any) -> str:
-    """The path of a video, be it a file or a folder of frames."""
+    """The path of a video, be it a file or a folder of frames; of bytes what messages call them."""
+    if isinstance(video, bytes):
+        return f"video of {len(video)} bytes"
+    if isinstance(video, list):
+        return "the video"
     return video.path if isinstance(video, FrameFolder) else str(video)
 
 
@@ -91,7 +98,7 @@ def _decode(opened: Any, video: Any) -> int:
 
 def _reason(error: decode.DecodeError, path: str) -> str:
     """The message without the path that it begins with, which the line has already."""
-    return str(error).removeprefix(path).strip(": ")
+    return str(error).removeprefix("the video").removeprefix(path).strip(": ")
 
 
 def _files(video: Any) -> list[Path]:
