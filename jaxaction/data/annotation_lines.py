@@ -76,8 +76,15 @@ def read_text(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(f"annotation file {file} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file {file} cannot be read as text: {error}") from None
+    except IsADirectoryError:
+        raise InputError(f"{file} is a folder; name the file in it that lists the videos") from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"annotation file {file} cannot be read as text in UTF-8; name a list with one"
+            " `path label` a line"
+        ) from None
+    except OSError as error:
+        raise InputError(f"annotation file {file} cannot be read: {error.strerror}") from None
 
 
 def _entry(multi_label, place, line) -> Entry:

@@ -5,6 +5,7 @@ network is as accurate as its figures say only on the kind of flow that it was t
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -56,9 +57,10 @@ def main(args: argparse.Namespace) -> int:
     file = Path(args.list) if args.list else None
     jobs = flow_jobs.listed(file, args.root) if file else flow_jobs.given(args.videos, args.root)
     new_list = flow_jobs.list_path(file, out, jobs) if file else None
-    _keep_settings(out, settings)
+    made = _keep_settings(out, settings)
     counts, bad = _extract_all(jobs, out, settings, args.threads or os.cpu_count() or 1)
     if not counts:
+        _remove(made)
         raise InputError(f"no flow: {len(bad)} of {len(bad)} videos can't be read ({bad[0]})")
     for message in [*_cut_off(jobs, counts), *bad]:
         print(message, file=sys.stderr)
@@ -75,14 +77,16 @@ def _settings(args) -> Settings:
     if not 0 < args.bound < math.inf:
         raise InputError(f"--bound {args.bound:g}: give pixels above 0")
     if args.short_side < 0:
-        raise InputError(f"--short-side {args.short_side}: give pixels, or 0 to keep the size")
+        raise InputError(
+            f"--short-side {args.short_side} is negative: give pixels, or 0 to keep the size"
+        )
     if args.threads is not None and args.threads < 1:
         raise InputError(f"--threads {args.threads}: give 1 or more")
     return Settings(args.bound, args.short_side, args.rgb)
 
 
-def _keep_settings(out: Path, settings: Settings) -> None:
-    """Writes `flow.json`, so that one folder never holds flow of two kinds.
+def _keep_settings(out: Path, settings: Settings) -> list[Path]:
+    """Writes `flow.json`, so that one folder never holds flow of two kinds; returns what it made.
 
     `InputError` if what is there was made otherwise, or `out` is in use for something else.
     """
@@ -94,15 +98,36 @@ def _keep_settings(out: Path, settings: Settings) -> None:
                 f"{out} holds flow of {_flags(found)}, not {_flags(settings)}; set the same or"
                 " choose another --out"
             )
-        return
+        return []
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is no empty folder, nor one of this command; give a new --out")
+    made = [path] if out.exists() else [path, out]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} can't be made ({error.strerror}); choose another --out") from error
     about = wanted | {"algorithm": f"DIS, preset medium, of OpenCV {cv2.__version__}"}
     results.replace(path, lambda file: file.write(json.dumps(about).encode() + b"\n"))
+    return made
+
+
+def _remove(made: list[Path]) -> None:
+    """Removes what `_keep_settings` made, and empty folders of videos, unless more lies there."""
+    if not made:
+        return
+    path, *folder = made
+    for below, *_ in os.walk(path.parent, topdown=False):
+        if Path(below) != path.parent:
+            _rmdir(below)
+    if os.listdir(path.parent) == [path.name]:
+        path.unlink()
+    for each in folder:
+        _rmdir(each)
+
+
+def _rmdir(folder) -> None:
+    with contextlib.suppress(OSError):  # it is not empty
+        os.rmdir(folder)
 
 
 def _stored(path) -> Settings:

@@ -112,7 +112,9 @@ def _check_numbers(args):
         if value is not None and value < 1:
             raise InputError(f"{flag} {value}: give 1 or more")
     side = args.short_side
-    if side is not None and (side < 2 or side % 2):
+    if side is not None and side < 2:
+        raise InputError(f"--short-side {side}: give 2 pixels or more")
+    if side is not None and side % 2:
         raise InputError(f"--short-side {side}: give an even number of pixels; h264 needs it")
     if args.multi_label and args.name != "video_list":
         raise InputError("--multi-label is for video_list; the videos of others have one label")

@@ -69,9 +69,9 @@ def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[s
         "name": listing.full_name,
         "version": VERSION,
         **about,
-        "splits": splits,
         "notes": notes,
         "skipped": skipped,
+        "splits": splits,  # last, as they have a line a class
         "versions": results.versions(),
     }
     write_json(work.folder / "report.json", report)

@@ -274,6 +274,22 @@ def test_no_readable_video_at_all_is_an_error_of_one_line(tmp_path):
         run(tmp_path / "a.mp4", tmp_path / "b.mp4", "--out", tmp_path / "flow")
 
 
+def test_where_there_is_no_flow_nothing_is_left(moving, tmp_path):
+    out = tmp_path / "flow"
+    gone = moving.parent / "deep" / "gone.mp4"
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert not out.exists()
+    out.mkdir()
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert not list(out.iterdir())  # the folder was there before
+    run(moving, "--out", out)
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert {path.name for path in out.iterdir()} >= {"flow.json", "right"}
+
+
 def test_two_videos_never_share_a_folder(moving, tmp_path):
     out = ("--out", tmp_path / "flow")
     other = moving.parent / "right.avi"
@@ -324,7 +340,7 @@ def test_what_cannot_be_written_ends_in_one_line(moving, tmp_path):
         (("a.mp4", "--from", "list.txt"), "give either videos or a list with --from"),
         (("a.mp4", "--bound", "0"), "--bound 0: give pixels above 0"),
         (("a.mp4", "--bound", "nan"), "--bound nan: give pixels above 0"),
-        (("a.mp4", "--short-side", "-1"), "--short-side -1: give pixels"),
+        (("a.mp4", "--short-side", "-1"), "--short-side -1 is negative: give pixels, or 0"),
         (("a.mp4", "--threads", "0"), "--threads 0: give 1 or more"),
         (("/a.mp4", "--root", "videos"), "/a.mp4 is not below videos; set --root to a folder"),
         (("--from", "/none/list.txt"), "/none/list.txt does not exist"),

@@ -135,6 +135,7 @@ def test_where_nothing_can_be_stored_nothing_is_left(tmp_path):
         (("kinetics/500",), "there is no kinetics/500; NAME is kinetics/400, kinetics/600"),
         (("kinetic",), "no data set 'kinetic' to prepare; NAME is kinetics, something"),
         (("kinetics/400", "--short-side", "25"), "--short-side 25: give an even number"),
+        (("kinetics/400", "--short-side", "-5"), "--short-side -5: give 2 pixels or more"),
         (("kinetics/400", "--gop", "0"), "--gop 0: give 1 or more"),
         (("kinetics/400", "--threads", "0"), "--threads 0: give 1 or more"),
         (("kinetics/400", "--multi-label"), "--multi-label is for video_list"),
@@ -199,4 +200,5 @@ def test_the_report_says_what_it_was_made_of(tmp_path):
     assert (report["name"], report["version"]) == ("kinetics/400", "1.0.0")
     assert report["from"] == str(root)
     assert {"av", "jaxaction"} <= set(report["versions"])
+    assert list(report).index("splits") > max(map(list(report).index, ("skipped", "notes")))
     json.dumps(report)
