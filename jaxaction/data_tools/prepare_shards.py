@@ -221,6 +221,8 @@ def _difference(begun, plan) -> str:
         f"{each.get('videos')} videos, {each.get('without a file')} without a file"
         for each in (begun, plan)
     )
+    if old == new:
+        return f"with other videos ({old}, too), or by another version"
     return f"with another list of videos ({old}; now {new})"
 
 

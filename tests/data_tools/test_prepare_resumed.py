@@ -152,6 +152,13 @@ def test_another_list_of_videos_doesn_t_go_on_with_it(tmp_path, root, prepared_f
         run("kinetics/400", root, tmp_path)
 
 
+def test_shards_of_another_size_are_not_gone_on_with(tmp_path, root, prepared_files, monkeypatch):
+    stop_at("5.mp4", root, tmp_path, prepared_files)
+    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 32)
+    with pytest.raises(InputError, match="with other videos .7 videos, .*, or by another version"):
+        run("kinetics/400", root, tmp_path)
+
+
 def test_a_finished_data_set_is_never_written_over(tmp_path, root):
     run("kinetics/400", root, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("kinetics/**/*")}
