@@ -89,12 +89,20 @@ def main(args: argparse.Namespace) -> int:
     """
     if args.top < 1:
         raise InputError(f"--top {args.top}: give 1 or more")
-    if args.features and not Path(args.features).parent.is_dir():
-        raise InputError(f"--features {args.features}: its folder does not exist")
-    if args.features and Path(args.features).is_dir():
-        raise InputError(f"--features {args.features}: a folder; give the name of a file")
+    if args.features:
+        _check_writable(Path(args.features))
     predictor = Predictor(args.workdir, args.overrides)
     return _features(predictor, args) if args.features else _labels(predictor, args)
+
+
+def _check_writable(path: Path) -> None:
+    """InputError for a place where no features can be written, before any work."""
+    if path.is_dir():
+        raise InputError(f"--features {path}: a folder; give the name of a file")
+    if path.exists():
+        raise InputError(f"--features {path}: the file exists; give another name, or move it away")
+    if not path.parent.is_dir():
+        raise InputError(f"--features {path}: its folder does not exist; make it, or name another")
 
 
 def _labels(predictor: Predictor, args: argparse.Namespace) -> int:

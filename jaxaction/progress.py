@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxaction import distributed, evaluate
+from jaxaction.data_tools import check_videos
 from jaxaction.errors import InputError
 
 
@@ -113,14 +114,15 @@ class BadVideos:
     def share(self) -> None:
         """Names the videos that any process has noted since, in all processes the same ones.
 
-        InputError once more than `evaluate.allowed_bad` of the videos were unreadable.
+        A video is opened again to say why. InputError once more than `evaluate.allowed_bad` of the
+        videos were unreadable.
         """
         for index in sorted(distributed.union(self._noted) - set(self.known)):
             self.known = sorted([*self.known, index])
             name, total = self._videos.id(index), len(self._videos)
             self._log(
-                f"{name} can't be read, another video takes its place; bad videos so far:"
-                f" {len(self.known)} of {total}"
+                f"{name} can't be read{self._why(index)}, another video takes its place;"
+                f" bad videos so far: {len(self.known)} of {total}"
             )
             if len(self.known) > evaluate.allowed_bad(total, self._share):
                 raise InputError(
@@ -128,3 +130,8 @@ class BadVideos:
                     f" data.max_bad_share {self._share} allows; mend or remove them, or raise it"
                 )
         self._noted.clear()
+
+    def _why(self, index: int) -> str:
+        """` (is empty: 0 bytes)`; "" where what is wrong shows only in training."""
+        problem = check_videos.look(self._videos[index].video, quick=False).problem
+        return f" ({' '.join(problem.split())})" if problem else ""

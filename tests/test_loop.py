@@ -241,7 +241,8 @@ def test_a_bad_video_is_named_once_and_training_goes_on(folder, tmp_path):
     loop.train(config, str(tmp_path / "run"), lines.append)
     named = [line for line in lines if "train5.mp4" in line]
     assert named == [
-        "train5.mp4 can't be read, another video takes its place; bad videos so far: 1 of 12"
+        "train5.mp4 can't be read (cannot be opened as a video: Invalid data found when processing"
+        " input), another video takes its place; bad videos so far: 1 of 12"
     ]
     config.data.max_bad_share = 0.0
     with pytest.raises(InputError, match="1 of 12 videos can't be read"):

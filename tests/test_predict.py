@@ -204,10 +204,17 @@ def test_the_classifier_on_the_features_gives_the_mean_logits(folder, predictor)
     np.testing.assert_allclose(predictor(video).scores, logits, atol=1e-5)  # float32
 
 
-def test_features_are_not_written_over_when_a_video_is_bad(folder, tmp_path):
-    (tmp_path / "f.npy").write_text("old")
+def test_features_are_not_written_when_a_video_is_bad(folder, tmp_path):
     videos = [str(folder / "0.mp4"), str(folder / "empty.mp4")]
     assert predict(folder, *videos, "--features", str(tmp_path / "f.npy")) == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_never_replace_a_file(tmp_path):
+    (tmp_path / "f.npy").write_text("old")
+    argv = ["predict", "x.mp4", "--workdir", "nowhere", "--features", str(tmp_path / "f.npy")]
+    with pytest.raises(InputError, match="f.npy: the file exists; give another name, or move it"):
+        __main__.main(argv)
     assert (tmp_path / "f.npy").read_text() == "old"
 
 

@@ -44,7 +44,8 @@ def read_entries(
 
     Whether the lines of a text file hold a number of frames is seen at the first listed folder that
     exists below `folder`. A line that is no entry goes to `refuse` as the `InputError` that names
-    it, and is left out if that returns.
+    it, and is left out if that returns. `InputError` for a text file of several labels a line
+    without `multi_label`.
     """
     lines = list(enumerate(read_text(file), 1))
     if file.suffix.lower() == ".csv" and lines and "," in lines[0][1]:
@@ -53,7 +54,10 @@ def read_entries(
     kept = [(i, line.strip()) for i, line in lines]
     kept = [(f"{file}:{i}", line) for i, line in kept if line and not line.startswith("#")]
     entries = _entries(partial(_entry, multi_label), kept, refuse)
-    return _with_frames(entries, folder, refuse)
+    entries = _with_frames(entries, folder, refuse)
+    if not multi_label:
+        _check_one_label(entries, folder)
+    return entries
 
 
 def _entries(parse, rows, refuse) -> list[Entry]:
@@ -72,8 +76,15 @@ def read_text(file: Path) -> list[str]:
         return file.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise InputError(f"annotation file {file} does not exist") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"annotation file {file} cannot be read as text: {error}") from None
+    except IsADirectoryError:
+        raise InputError(f"{file} is a folder; name the file in it that lists the videos") from None
+    except UnicodeDecodeError:
+        raise InputError(
+            f"annotation file {file} cannot be read as text in UTF-8; name a list with one"
+            " `path label` a line"
+        ) from None
+    except OSError as error:
+        raise InputError(f"annotation file {file} cannot be read: {error.strerror}") from None
 
 
 def _entry(multi_label, place, line) -> Entry:
@@ -111,6 +122,21 @@ def _with_its_frames(entry) -> Entry:
             "`folder frames label` in every line or `folder label` in every line"
         )
     return counted
+
+
+def _check_one_label(entries, folder):
+    """`InputError` if the first path with numbers at its end that exists does so without them."""
+    for entry in entries:
+        bare = re.sub(r"( +\d+)+$", "", entry.path)
+        if bare == entry.path:
+            continue
+        if os.path.exists(folder / entry.path):
+            return
+        if os.path.exists(folder / bare):
+            raise InputError(
+                f"{entry.place} ends in several numbers; set data.multi_label=True if they are "
+                f"labels of {bare}"
+            )
 
 
 def _counted(entry) -> Entry | None:

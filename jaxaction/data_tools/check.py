@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     for file, rows in lists.items():
         print("\n".join([_summary(file, rows, looks), *check_lists.label_remarks(file, rows)]))
     print("".join(f"{line}\n" for line in _alike(lists)), end="")
-    print(f"{problems.count or 'no'} problem{'' if problems.count == 1 else 's'}")
+    print(_number(problems.count, "problem") if problems.count else "no problems")
     return 1 if problems.count else 0
 
 
@@ -131,8 +131,9 @@ def _alike(lists: Lists) -> Iterator[str]:
         pairs = [(row, names.get(PurePath(row.path).stem)) for row in rows]
         pairs = [(a, b) for a, b in pairs if b and _real(a.video) != _real(b.video)]
         if pairs:
+            have = "video has" if len(pairs) == 1 else "videos have"
             yield (
-                f"{file}, {other}: {len(pairs)} videos have the same name in other folders, first"
+                f"{file}, {other}: {len(pairs)} {have} the same name in other folders, first"
                 f" {pairs[0][0].path} and {pairs[0][1].path}"
             )
 
@@ -142,14 +143,18 @@ def _summary(file: str, rows: list[Listed], looks: Looks) -> str:
     each = sorted(classes.values())
     lengths = [looks[_real(row.video)].num_frames for row in rows]
     lengths = sorted(length for length in lengths if length)
-    frames = _spread(lengths, "frames") if lengths else "none can be read"
-    return (
-        f"{file}: {len(rows)} videos, {len(classes)} classes of {_spread(each, 'videos')}; {frames}"
-    )
+    frames = _spread(lengths, "frame") if lengths else "none can be read"
+    counts = f"{_number(len(rows), 'video')}, {_number(len(classes), 'class', 'classes')}"
+    return f"{file}: {counts} of {_spread(each, 'video')}; {frames}"
 
 
 def _spread(values: list[int], noun: str) -> str:
     """`29 to 1776 frames (median 160)`, of rising values."""
     if values[0] == values[-1]:
-        return f"{values[0]} {noun}"
-    return f"{values[0]} to {values[-1]} {noun} (median {statistics.median(values):g})"
+        return _number(values[0], noun)
+    return f"{values[0]} to {values[-1]} {noun}s (median {statistics.median(values):g})"
+
+
+def _number(count: int, noun: str, several: str = "") -> str:
+    """`1 video`, `2 videos`."""
+    return f"{count} {noun if count == 1 else several or noun + 's'}"

@@ -9,6 +9,12 @@ from jaxaction.data.annotation_lines import Entry, read_entries
 from jaxaction.data.annotations import names_beside, videos_of
 from jaxaction.errors import InputError
 
+_FLAGS = {
+    "data.root": "--root",
+    "data.modality": "--modality",
+    "data.multi_label=True": "--multi-label",
+}
+
 
 class Listed(NamedTuple):
     """One line that can be used."""
@@ -36,15 +42,14 @@ def read_list(file: str, kind: Kind, say: Callable[[str], None]) -> list[Listed]
     path, folder = Path(file), Path(kind.root or Path(file).parent)
     names = names_beside(path)
     refuse = lambda error: say(str(error))  # noqa: E731
-    entries = read_entries(path, folder, names, kind.multi_label, refuse)
-    entries = [entry for entry in entries if _not_negative(entry, say)]
-    if not entries:
-        raise InputError(f"{file} lists no videos; write one `path label` a line")
     try:
+        entries = read_entries(path, folder, names, kind.multi_label, refuse)
+        entries = [entry for entry in entries if _not_negative(entry, say)]
+        if not entries:
+            raise InputError(f"{file} lists no videos; write one `path label` a line")
         videos = videos_of(path, folder, entries, kind.modality)
     except InputError as error:
-        message = str(error).replace("data.root", "--root").replace("data.modality", "--modality")
-        raise InputError(message) from None
+        raise InputError(_with_flags(str(error))) from None
     return [
         Listed(entry.place, entry.path, video, entry.labels)
         for entry, video in zip(entries, videos, strict=True)
@@ -83,6 +88,13 @@ def ranges(numbers: list[int]) -> str:
         else:
             runs.append([number, number])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def _with_flags(message: str) -> str:
+    """The message with the command's flags in place of the config's keys."""
+    for key, flag in _FLAGS.items():
+        message = message.replace(key, flag)
+    return message
 
 
 def _not_negative(entry: Entry, say: Callable[[str], None]) -> bool:

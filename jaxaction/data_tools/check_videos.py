@@ -10,15 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-import av
-
 from jaxaction.data import decode
 from jaxaction.data.stills import FrameFolder
+from jaxaction.data_tools import cut_off
 
 SECONDS_BETWEEN_LINES = 10.0
 FRAMES_AT_ONCE = 16
-# A header may count a few frames that are never shown; fewer than this share is a cut-off file.
-WHOLE = 0.9
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -32,32 +29,21 @@ class Found(NamedTuple):
 
 
 def look(video: Any, quick: bool) -> Found:
-    """Decodes a video to its end; `quick` opens it and believes the container's own count."""
-    if not os.path.exists(place_of(video)):
+    """Decodes a video to its end; `quick` opens it and believes the container's own count.
+
+    `video` is what `decode.open_video` takes.
+    """
+    if isinstance(video, str | os.PathLike | FrameFolder) and not os.path.exists(place_of(video)):
         return Found(0, "does not exist")
     try:
         with decode.open_video(video) as opened:
-            promised = header_frames(video)
+            promised = cut_off.header_frames(video)
             if quick:
                 return Found(promised or opened.num_frames, "")
             count = _decode(opened, video)
     except decode.DecodeError as error:
         return Found(0, _reason(error, place_of(video)))
-    if count < WHOLE * promised:
-        problem = f"is cut off or damaged: {count} of {promised} frames can be decoded"
-        return Found(count, problem)
-    return Found(count, "")
-
-
-def header_frames(video: Any) -> int:
-    """How many frames a file's header promises; 0 where it doesn't, and for folders of frames."""
-    if isinstance(video, FrameFolder):
-        return 0
-    try:
-        with av.open(f"file:{video}") as container:
-            return container.streams.video[0].frames
-    except (av.error.FFmpegError, IndexError):
-        return 0
+    return Found(count, cut_off.problem(count, promised))
 
 
 def same_content(videos: Iterable[Any], threads: int) -> list[list[Any]]:
@@ -94,7 +80,11 @@ def in_threads(
 
 
 def place_of(video: Any) -> str:
-    """The path of a video, be it a file or a folder of frames."""
+    """The path of a video, be it a file or a folder of frames; of bytes what messages call them."""
+    if isinstance(video, bytes):
+        return f"video of {len(video)} bytes"
+    if isinstance(video, list):
+        return "the video"
     return video.path if isinstance(video, FrameFolder) else str(video)
 
 
@@ -108,7 +98,7 @@ def _decode(opened: Any, video: Any) -> int:
 
 def _reason(error: decode.DecodeError, path: str) -> str:
     """The message without the path that it begins with, which the line has already."""
-    return str(error).removeprefix(path).strip(": ")
+    return str(error).removeprefix("the video").removeprefix(path).strip(": ")
 
 
 def _files(video: Any) -> list[Path]:

@@ -5,6 +5,7 @@ network is as accurate as its figures say only on the kind of flow that it was t
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import math
@@ -12,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -19,7 +21,7 @@ import cv2
 
 from jaxaction import results
 from jaxaction.data.decode import DecodeError
-from jaxaction.data_tools import flow_jobs
+from jaxaction.data_tools import cut_off, flow_jobs
 from jaxaction.data_tools.flow_frames import Settings, extract
 from jaxaction.errors import InputError
 
@@ -48,18 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Extracts what is not there yet; the exit code is 0 if any video has its flow in the end.
 
-    Videos that can't be read are named on stderr and left out of the list. `InputError` if that is
-    all of them.
+    Videos that can't be read are named on stderr and left out of the list; those that are cut off
+    are named, too. `InputError` if none can be read.
     """
     settings, out = _settings(args), Path(args.out)
     file = Path(args.list) if args.list else None
     jobs = flow_jobs.listed(file, args.root) if file else flow_jobs.given(args.videos, args.root)
     new_list = flow_jobs.list_path(file, out, jobs) if file else None
-    _keep_settings(out, settings)
+    made = _keep_settings(out, settings)
     counts, bad = _extract_all(jobs, out, settings, args.threads or os.cpu_count() or 1)
     if not counts:
+        _remove(made)
         raise InputError(f"no flow: {len(bad)} of {len(bad)} videos can't be read ({bad[0]})")
-    for message in bad:
+    for message in [*_cut_off(jobs, counts), *bad]:
         print(message, file=sys.stderr)
     left_out = f"; {len(bad)} can't be read, left out" if bad else ""
     print(f"{out}: {sum(counts.values())} flow frames of {len(counts)} videos{left_out}")
@@ -74,14 +77,16 @@ def _settings(args) -> Settings:
     if not 0 < args.bound < math.inf:
         raise InputError(f"--bound {args.bound:g}: give pixels above 0")
     if args.short_side < 0:
-        raise InputError(f"--short-side {args.short_side}: give pixels, or 0 to keep the size")
+        raise InputError(
+            f"--short-side {args.short_side} is negative: give pixels, or 0 to keep the size"
+        )
     if args.threads is not None and args.threads < 1:
         raise InputError(f"--threads {args.threads}: give 1 or more")
     return Settings(args.bound, args.short_side, args.rgb)
 
 
-def _keep_settings(out: Path, settings: Settings) -> None:
-    """Writes `flow.json`, so that one folder never holds flow of two kinds.
+def _keep_settings(out: Path, settings: Settings) -> list[Path]:
+    """Writes `flow.json`, so that one folder never holds flow of two kinds; returns what it made.
 
     `InputError` if what is there was made otherwise, or `out` is in use for something else.
     """
@@ -93,15 +98,36 @@ def _keep_settings(out: Path, settings: Settings) -> None:
                 f"{out} holds flow of {_flags(found)}, not {_flags(settings)}; set the same or"
                 " choose another --out"
             )
-        return
+        return []
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is no empty folder, nor one of this command; give a new --out")
+    made = [path] if out.exists() else [path, out]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} can't be made ({error.strerror}); choose another --out") from error
     about = wanted | {"algorithm": f"DIS, preset medium, of OpenCV {cv2.__version__}"}
     results.replace(path, lambda file: file.write(json.dumps(about).encode() + b"\n"))
+    return made
+
+
+def _remove(made: list[Path]) -> None:
+    """Removes what `_keep_settings` made, and empty folders of videos, unless more lies there."""
+    if not made:
+        return
+    path, *folder = made
+    for below, *_ in os.walk(path.parent, topdown=False):
+        if Path(below) != path.parent:
+            _rmdir(below)
+    if os.listdir(path.parent) == [path.name]:
+        path.unlink()
+    for each in folder:
+        _rmdir(each)
+
+
+def _rmdir(folder) -> None:
+    with contextlib.suppress(OSError):  # it is not empty
+        os.rmdir(folder)
 
 
 def _stored(path) -> Settings:
@@ -138,6 +164,15 @@ def _extract_all(jobs, out, settings, threads) -> tuple[dict[str, int], list[str
         progress.stop()
         pool.shutdown(cancel_futures=True)
     return counts, [bad[folder] for folder in once if folder in bad]
+
+
+def _cut_off(jobs, counts) -> Iterator[str]:
+    """Lines on videos whose flow is that of a part."""
+    for folder, video in {job.folder: job.video for job in jobs}.items():
+        if folder in counts:
+            frames = counts[folder] + 1
+            if problem := cut_off.problem(frames, cut_off.header_frames(video)):
+                yield f"{video} {problem}"
 
 
 class _Stopped(Exception):

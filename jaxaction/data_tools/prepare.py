@@ -19,7 +19,8 @@ from jaxaction.data_tools.prepare_encode import QUALITY, Encoding, prepared
 from jaxaction.data_tools.prepare_kinetics import CONFIGS, kinetics
 from jaxaction.data_tools.prepare_lists import Listed, Listing, check_some_exist
 from jaxaction.data_tools.prepare_progress import Progress
-from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace, in_order, shards
+from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace, shards
+from jaxaction.data_tools.prepare_threads import in_order
 from jaxaction.errors import InputError
 
 # Each data set with its configs; without one named, a function finds it or takes the first.
@@ -45,8 +46,11 @@ NAME is one of
 
 Videos are stored as they are, or with --short-side or --gop encoded anew, which loads faster: h264
 with a key frame every --gop frames, without sound. All are decoded once; which are left out, and
-why, stands in report.json. A run that was stopped goes on when it is started again.
+why, and which are cut off, stands in report.json. A run that was stopped goes on when it is started
+again.
 """
+
+_STOPPED = "stopped; what is whole is kept, and the same command goes on with the rest"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prepares one data set; the exit code is 0 also where single videos were left out."""
+    """Prepares one data set; the exit code is 0 also where single videos were left out.
+
+    130 where Ctrl-C stopped it.
+    """
     name, config = _name(args.name)
     _check_numbers(args)
     if name == "ucf101":
@@ -81,7 +88,11 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--from {root}: no such folder")
     listing = _reader(name, args.multi_label)(root, config)
     check_some_exist(listing, root)
-    report = _prepare(listing, root, out, args)
+    try:
+        report = _prepare(listing, root, out, args)
+    except KeyboardInterrupt:
+        print(f"jaxaction: {_STOPPED}", file=sys.stderr)
+        return 130
     print(_summary(report, listing, out))
     return 0
 
@@ -101,7 +112,9 @@ def _check_numbers(args):
         if value is not None and value < 1:
             raise InputError(f"{flag} {value}: give 1 or more")
     side = args.short_side
-    if side is not None and (side < 2 or side % 2):
+    if side is not None and side < 2:
+        raise InputError(f"--short-side {side}: give 2 pixels or more")
+    if side is not None and side % 2:
         raise InputError(f"--short-side {side}: give an even number of pixels; h264 needs it")
     if args.multi_label and args.name != "video_list":
         raise InputError("--multi-label is for video_list; the videos of others have one label")
@@ -195,18 +208,24 @@ def _summary(report: dict[str, Any], listing: Listing, out: Path) -> str:
     lines += [f"left out {count}: {reason}" for reason, count in reasons.most_common(5)]
     if reasons:
         lines.append(f"all that were left out: {folder / 'report.json'}")
+    if damaged := sum(counts["damaged"] for counts in report["splits"].values()):
+        lines.append(f"stored {damaged}, but cut off or damaged: {folder / 'report.json'}")
     kept = [split for split, counts in report["splits"].items() if counts["stored"]]
-    return "\n".join([str(folder), *lines, _flags(listing.full_name, out, kept)])
+    return "\n".join(
+        [str(folder), *lines, _flags(listing.full_name, out, kept, listing.multi_label)]
+    )
 
 
 def _filled(counts) -> int:
     return sum(count > 0 for count in counts["classes"].values())
 
 
-def _flags(name: str, out: Path, splits: list[str]) -> str:
+def _flags(name: str, out: Path, splits: list[str], multi_label: bool = False) -> str:
     """How train.py and eval.py are told of it; "train" and "test" are the splits they take."""
     flags = ["--config.data.source=tfds", f"--config.data.name={name}"]
     flags.append(f"--config.data.data_dir={shlex.quote(str(out))}")
+    if multi_label:
+        flags.append("--config.data.multi_label=True")
     if "test" not in splits and "validation" in splits:
         flags.append("--config.data.test_split=validation")
     return f"use it with {' '.join(flags)}"
@@ -220,4 +239,4 @@ def _stored(root, encoding, serialize, video: Listed) -> Stored | str:
     except (OSError, ValueError, av.error.FFmpegError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         return re.sub(r"^(?:the )?video(?: of \d+ bytes)?:? (?:is )?", "", reason)
-    return Stored(record, encoded.frames, len(encoded.data))
+    return Stored(record, encoded.frames, len(encoded.data), encoded.problem)

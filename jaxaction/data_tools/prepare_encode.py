@@ -12,6 +12,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from jaxaction.data import decode
+from jaxaction.data_tools import cut_off
 
 MAX_BYTES = 2**31 - 2**20  # of one record: protobuf's limit, with room for the other features
 QUALITY = {"preset": "veryfast", "crf": "20"}
@@ -32,6 +33,8 @@ class Encoded(NamedTuple):
 
     data: bytes
     frames: int
+    problem: str = ""
+    """Of a file that lacks a part: `is cut off or damaged: 81 of 280 frames can be decoded`."""
 
 
 def prepared(path: str | Path, encoding: Encoding) -> Encoded:
@@ -40,8 +43,11 @@ def prepared(path: str | Path, encoding: Encoding) -> Encoded:
     `DecodeError` or `OSError`, with the reason, where that can't be.
     """
     data = Path(path).read_bytes()
-    if not encoding.gop:
-        return _checked(data)
+    found = _checked_anew(data, encoding) if encoding.gop else _checked(data)
+    return found._replace(problem=cut_off.problem(found.frames, cut_off.header_frames(data)))
+
+
+def _checked_anew(data: bytes, encoding: Encoding) -> Encoded:
     found = reencoded(data, encoding)
     again = _checked(found.data)
     if again.frames != found.frames:

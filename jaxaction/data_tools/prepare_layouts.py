@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from jaxaction.data.annotations import annotation_source
+from jaxaction.data.annotations import AnnotationSource, annotation_source
 from jaxaction.data_tools.prepare_lists import SPLITS, Files, Listed, Listing, read_text, walk
 from jaxaction.data_tools.prepare_lists import first_file as first
 from jaxaction.errors import InputError
@@ -135,7 +135,7 @@ def video_list(multi_label: bool, root: Path, config: str) -> Listing:
     for word, split in SPLITS.items():
         path = first((root,), rf"{word}\.(?:txt|csv)")
         if path and split not in sources:
-            sources[split] = annotation_source(path, root, multi_label=multi_label)
+            sources[split] = _source(path, root, multi_label)
     if not sources:
         raise InputError(f"{root} holds no train.txt, val.txt or test.txt (nor .csv)")
     splits = {
@@ -144,6 +144,14 @@ def video_list(multi_label: bool, root: Path, config: str) -> Listing:
     }
     names = max((source.label_names for source in sources.values()), key=len)
     return Listing("video_list", "", names, splits, multi_label=multi_label)
+
+
+def _source(path, root, multi_label) -> AnnotationSource:
+    try:
+        return annotation_source(path, root, multi_label=multi_label)
+    except InputError as error:
+        message = str(error).replace("data.multi_label=True", "--multi-label")
+        raise InputError(message.replace("data.root", "--from")) from None
 
 
 def _listed(root, record) -> Listed:

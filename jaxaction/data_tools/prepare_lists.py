@@ -113,8 +113,10 @@ def read_text(path: Path) -> str:
     """Returns a list's text; `InputError` if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as text: {error}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} cannot be read as text in UTF-8") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read as text: {error.strerror}") from None
 
 
 def check_some_exist(listing: Listing, root: Path) -> None:

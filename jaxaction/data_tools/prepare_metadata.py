@@ -48,7 +48,7 @@ def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[s
 
     A split of which nothing could be stored is left out.
     """
-    infos, splits = [], {}
+    infos, splits, notes = [], {}, list(listing.notes)
     skipped = [
         {"split": split, "id": video.id, "reason": "there is no such file"}
         for split, video in listing.missing
@@ -63,14 +63,15 @@ def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[s
             infos.append(_place(work, listing.name, split, kept))
         splits[split] = _counts(listing, split, total)
         skipped += [{"split": split, "id": id, "reason": why} for id, why in total.skipped]
+        notes += [f"{split}: {id} {problem}" for id, problem in total.problems]
     _write_info(work, listing, infos)
     report = {
         "name": listing.full_name,
         "version": VERSION,
         **about,
-        "splits": splits,
-        "notes": list(listing.notes),
+        "notes": notes,
         "skipped": skipped,
+        "splits": splits,  # last, as they have a line a class
         "versions": results.versions(),
     }
     write_json(work.folder / "report.json", report)
@@ -98,6 +99,7 @@ def _counts(listing, split, total) -> dict[str, Any]:
     return {
         "listed": len(listing.splits[split]),
         "stored": total.records,
+        "damaged": len(total.problems),
         "frames": total.frames,
         "bytes": total.video_bytes,
         "classes": {name: total.classes.get(str(number), 0) for number, name in enumerate(names)},

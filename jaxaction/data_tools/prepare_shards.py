@@ -5,9 +5,7 @@ import fcntl
 import hashlib
 import json
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +16,8 @@ from jaxaction import results
 from jaxaction.data_tools.prepare_lists import Listed, Listing
 from jaxaction.errors import InputError
 
-SHARD_VIDEOS = 128
+SHARD_VIDEOS = 128  # at most
+SPLIT_SHARDS = 32  # at least, as far as there are videos: a stop costs one of them
 
 
 class Shard(NamedTuple):
@@ -39,6 +38,8 @@ class Stored(NamedTuple):
     record: bytes
     frames: int
     video_bytes: int
+    problem: str = ""
+    """What is wrong with it all the same."""
 
 
 @dataclass
@@ -51,6 +52,7 @@ class Written:
     record_bytes: int = 0
     classes: dict[str, int] = field(default_factory=dict)  # {label: records}; JSON's keys are text
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (id, reason)
+    problems: list[tuple[str, str]] = field(default_factory=list)  # (id, problem) of records
 
     def add(self, video: Listed, found: Stored | str) -> None:
         """Counts a video that was stored, or keeps the reason why it was not."""
@@ -61,6 +63,8 @@ class Written:
         self.frames += found.frames
         self.video_bytes += found.video_bytes
         self.record_bytes += len(found.record)
+        if found.problem:
+            self.problems.append((video.id, found.problem))
         labels = video.label if isinstance(video.label, tuple) else (video.label,)
         self._count({str(label): 1 for label in labels})
 
@@ -70,6 +74,7 @@ class Written:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self._count(other.classes)
         self.skipped += other.skipped
+        self.problems += other.problems
 
     def _count(self, classes):
         for label, count in classes.items():
@@ -81,9 +86,14 @@ def shards(listing: Listing) -> list[Shard]:
     found = []
     for split, listed in listing.splits.items():
         videos = [video for video in listed if video.path]
-        for number, start in enumerate(range(0, len(videos), SHARD_VIDEOS)):
-            found.append(Shard(split, number, videos[start : start + SHARD_VIDEOS]))
+        size = _shard_size(len(videos))
+        for number, start in enumerate(range(0, len(videos), size)):
+            found.append(Shard(split, number, videos[start : start + size]))
     return found
+
+
+def _shard_size(videos: int) -> int:
+    return min(SHARD_VIDEOS, max(1, videos // SPLIT_SHARDS))
 
 
 class Workspace:
@@ -193,7 +203,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _plan(listing, arguments) -> dict:
-    content = [listing.label_names, listing.splits, SHARD_VIDEOS]
+    content = [listing.label_names, listing.splits, SHARD_VIDEOS, SPLIT_SHARDS]
     return {
         "arguments": arguments,
         "videos": sum(map(len, listing.splits.values())),
@@ -211,6 +221,8 @@ def _difference(begun, plan) -> str:
         f"{each.get('videos')} videos, {each.get('without a file')} without a file"
         for each in (begun, plan)
     )
+    if old == new:
+        return f"with other videos ({old}, too), or by another version"
     return f"with another list of videos ({old}; now {new})"
 
 
@@ -229,20 +241,3 @@ def _check_count(path, count):
     reader.close()
     if found != count:
         raise RuntimeError(f"{found} of {count} records arrived")
-
-
-def in_order(
-    work: Callable[[Any], Any], items: Iterable[Any], threads: int, ahead: int
-) -> Iterator[Any]:
-    """Yields `work(item)` of each, in order; at most `ahead` are under way or wait to be taken."""
-    futures: deque = deque()
-    pool = ThreadPoolExecutor(threads)
-    try:
-        for item in items:
-            futures.append(pool.submit(work, item))
-            if len(futures) >= ahead:
-                yield futures.popleft().result()
-        while futures:
-            yield futures.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)

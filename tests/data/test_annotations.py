@@ -134,6 +134,21 @@ def test_with_multi_label_every_number_at_the_end_is_a_label(folder):
     assert len(source.label_names) == 5
 
 
+@pytest.mark.parametrize("first", ["a.mp4 0\n", "gone 7.mp4 3 0\n", ""])
+def test_several_labels_without_multi_label_are_told(folder, first):
+    file = written(folder, first + "b c.mp4 1 0 12\n")
+    message = rf"train.txt:{2 if first else 1} ends in several numbers; set data.multi_label=True"
+    with pytest.raises(InputError, match=message):
+        annotation_source(file)
+
+
+def test_a_path_may_end_in_a_number(folder):
+    for name in ("b", "b 7", "c"):
+        (folder / name).write_bytes(b"x")
+    source = annotation_source(written(folder, "a.mp4 0\nb 7 0\nb 8 1\n"))
+    assert [source.id(i) for i in range(3)] == ["a.mp4", "b 7", "b 8"]
+
+
 def test_a_csv_of_several_labels_separates_them_by_spaces_or_semicolons(folder):
     file = written(folder, "path,labels\na.mp4,0 4\nb c.mp4,1;2;3\n", "train.csv")
     source = annotation_source(file, multi_label=True)

@@ -31,12 +31,17 @@ def write(folder: Path, files: dict[str, Any]) -> Path:
 
 def run(name: str, root: Path, out: Path, *flags: str) -> dict[str, Any]:
     """Prepares a data set and returns its report; `InputError` where the command has one."""
+    assert exit_code(name, root, out, *flags) == 0
+    (report,) = (out / name.split("/")[0]).glob("**/1.0.0/report.json")
+    return json.loads(report.read_text())
+
+
+def exit_code(name: str, root: Path, out: Path, *flags: str) -> int:
+    """The command's exit code."""
     parser = argparse.ArgumentParser()
     prepare.add_arguments(parser)
     args = ["--from", str(root), "--out", str(out), *flags]
-    assert prepare.main(parser.parse_args([name, *args])) == 0
-    (report,) = (out / name.split("/")[0]).glob("**/1.0.0/report.json")
-    return json.loads(report.read_text())
+    return prepare.main(parser.parse_args([name, *args]))
 
 
 def contents(name: str, split: str, out: Path) -> list[tuple[str, str, int]]:

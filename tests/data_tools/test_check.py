@@ -51,7 +51,7 @@ def test_lists_without_a_mistake_end_with_0(folder, run):
         [
             "train.txt: 3 videos, 2 classes of 1 to 2 videos (median 1.5); "
             "5 to 7 frames (median 6)",
-            "test.txt: 2 videos, 2 classes of 1 videos; 8 to 9 frames (median 8.5)",
+            "test.txt: 2 videos, 2 classes of 1 video; 8 to 9 frames (median 8.5)",
             "no problems",
         ],
     )
@@ -67,7 +67,7 @@ def test_every_line_that_is_refused_is_told(folder, run):
         "l.txt:6: label '0.5' is not a whole number",
         "l.txt:3: label -1 is negative; labels count from 0",
     ]
-    assert lines[4:] == ["l.txt: 1 videos, 1 classes of 1 videos; 7 frames", "4 problems"]
+    assert lines[4:] == ["l.txt: 1 video, 1 class of 1 video; 7 frames", "4 problems"]
 
 
 def test_a_csv_is_read_to_its_end(folder, run):
@@ -77,7 +77,7 @@ def test_a_csv_is_read_to_its_end(folder, run):
     assert code == 1 and len(lines) == 4
     assert lines[0].startswith("l.csv:3: label 'fly' is neither a whole number nor a line")
     assert lines[1].startswith("l.csv:5: ")
-    assert lines[2].startswith("l.csv: 2 videos, 2 classes of 1 videos")
+    assert lines[2].startswith("l.csv: 2 videos, 2 classes of 1 video")
 
 
 def test_videos_that_cannot_be_read_are_named_with_the_reason(folder, run):
@@ -91,7 +91,7 @@ def test_videos_that_cannot_be_read_are_named_with_the_reason(folder, run):
         "l.txt:3: empty.mp4 is empty: 0 bytes",
         "l.txt:4: gone.mp4 does not exist",
     ]
-    assert lines[3] == "l.txt: 4 videos, 1 classes of 4 videos; 5 frames"
+    assert lines[3] == "l.txt: 4 videos, 1 class of 4 videos; 5 frames"
 
 
 def test_a_file_that_was_cut_off_is_found_by_decoding_only(folder, run):
@@ -147,7 +147,7 @@ def test_the_same_name_in_another_folder_is_a_remark_alone(folder, run, clips):
     code, lines = run("train.txt", "test.txt")
     assert code == 0
     assert lines[-2] == (
-        "train.txt, test.txt: 1 videos have the same name in other folders, first 0.mp4 and "
+        "train.txt, test.txt: 1 video has the same name in other folders, first 0.mp4 and "
         "other/0.avi"
     )
 
@@ -201,7 +201,7 @@ def test_every_picture_of_a_folder_is_opened(folder, run):
     assert code == 1
     assert "bad" in lines[0] and "frame 1" in lines[0] and lines[0].startswith("l.txt:2: ")
     assert lines[1] == "l.txt:3: same is a copy of good (l.txt:1)"
-    assert lines[-2] == "l.txt: 3 videos, 1 classes of 3 videos; 3 frames"
+    assert lines[-2] == "l.txt: 3 videos, 1 class of 3 videos; 3 frames"
 
 
 def test_flow_is_read_as_such(folder, run):
@@ -226,6 +226,9 @@ def test_paths_are_relative_to_the_root(folder, run):
         (["empty.txt"], "empty.txt lists no videos"),
         (["l.txt", "./l.txt"], "a list is named twice"),
         (["l.txt", "--threads", "-1"], "--threads -1: give 1 or more"),
+        (["."], r"^\. is a folder; name the file in it that lists the videos$"),
+        (["0.mp4"], r"0.mp4 cannot be read as text in UTF-8; name a list with one `path label` a "),
+        (["many.txt"], "many.txt:2 ends in several numbers; set --multi-label if they are labels"),
         (["l.txt", "--modality", "flow"], "l.txt lists videos .* --modality flow"),
     ],
 )
@@ -233,6 +236,7 @@ def test_what_is_no_list_ends_with_one_line(folder, run, argv, said):
     written(folder, "l.txt", "0.mp4 0")
     written(folder, "none.txt", "gone.mp4 0")
     written(folder, "empty.txt", "# nothing")
+    written(folder, "many.txt", "0.mp4 0", "1.mp4 1 0")
     with pytest.raises(InputError, match=said) as error:
         run(*argv)
     assert "\n" not in str(error.value) and tempfile.gettempdir() not in str(error.value)

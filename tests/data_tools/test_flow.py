@@ -43,9 +43,9 @@ def disc_frames(step, count=5):
     return frames
 
 
-def write_video(path, frames):
+def write_video(path, frames, options=None):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(path), "w") as file:
+    with av.open(str(path), "w", options=options or {}) as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "4", "preset": "ultrafast"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
@@ -257,9 +257,37 @@ def test_unreadable_videos_are_named_and_counted_at_the_end(moving, tmp_path, ca
     assert sorted(path.name for path in (tmp_path / "flow").iterdir()) == ["flow.json", "right"]
 
 
+def test_a_video_that_is_cut_off_is_named(moving, tmp_path, capsys):
+    whole = write_video(
+        tmp_path / "cut.mp4", disc_frames((1, 0), 30), options={"movflags": "faststart"}
+    )
+    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    run(whole, moving, "--out", tmp_path / "flow")
+    left = 1 + len(list((tmp_path / "flow" / "cut").glob("x_*")))
+    assert 1 < left < 27
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if "cut off" in line)
+    assert line == f"{whole} is cut off or damaged: {left} of 30 frames can be decoded"
+
+
 def test_no_readable_video_at_all_is_an_error_of_one_line(tmp_path):
     with pytest.raises(InputError, match=r"^no flow: 2 of 2 videos can't be read \(.*a.mp4 is not"):
         run(tmp_path / "a.mp4", tmp_path / "b.mp4", "--out", tmp_path / "flow")
+
+
+def test_where_there_is_no_flow_nothing_is_left(moving, tmp_path):
+    out = tmp_path / "flow"
+    gone = moving.parent / "deep" / "gone.mp4"
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert not out.exists()
+    out.mkdir()
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert not list(out.iterdir())  # the folder was there before
+    run(moving, "--out", out)
+    with pytest.raises(InputError, match="no flow"):
+        run(gone, "--out", out, "--root", moving.parent)
+    assert {path.name for path in out.iterdir()} >= {"flow.json", "right"}
 
 
 def test_two_videos_never_share_a_folder(moving, tmp_path):
@@ -312,7 +340,7 @@ def test_what_cannot_be_written_ends_in_one_line(moving, tmp_path):
         (("a.mp4", "--from", "list.txt"), "give either videos or a list with --from"),
         (("a.mp4", "--bound", "0"), "--bound 0: give pixels above 0"),
         (("a.mp4", "--bound", "nan"), "--bound nan: give pixels above 0"),
-        (("a.mp4", "--short-side", "-1"), "--short-side -1: give pixels"),
+        (("a.mp4", "--short-side", "-1"), "--short-side -1 is negative: give pixels, or 0"),
         (("a.mp4", "--threads", "0"), "--threads 0: give 1 or more"),
         (("/a.mp4", "--root", "videos"), "/a.mp4 is not below videos; set --root to a folder"),
         (("--from", "/none/list.txt"), "/none/list.txt does not exist"),

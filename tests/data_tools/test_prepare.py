@@ -9,8 +9,9 @@ import pytest
 
 from jaxaction.data import decode, tfds_sources
 from jaxaction.data_tools import prepare, prepare_progress, prepare_shards
-from jaxaction.data_tools.prepare_shards import in_order
+from jaxaction.data_tools.prepare_threads import in_order
 from jaxaction.errors import InputError
+from tests.data.videos import encoded
 from tests.data_tools.preparing import clip, contents, run, write
 
 FOLDERS = {
@@ -73,6 +74,24 @@ def test_every_video_is_stored_or_named_with_the_reason(tmp_path, capsys):
     assert "left out 1: empty: 0 bytes" in out
 
 
+@pytest.mark.parametrize("flags", [(), ("--gop", "8")])
+def test_a_video_that_is_cut_off_is_stored_and_noted(tmp_path, capsys, flags):
+    root = write(tmp_path / "in", FOLDERS)
+    cut = root / "train/archery/cut.mp4"
+    whole = encoded(count=60, path=cut, muxer={"movflags": "faststart"})
+    cut.write_bytes(whole[: len(whole) // 2])
+    report = run("kinetics/400", root, tmp_path, *flags)
+    frames = {id: frames for id, _, frames in contents("kinetics/400", "train", tmp_path)}
+    left = frames["train/archery/cut.mp4"]
+    assert 0 < left < 50
+    assert report["notes"] == [
+        f"train: train/archery/cut.mp4 is cut off or damaged: {left} of 60 frames can be decoded"
+    ]
+    splits = report["splits"]
+    assert [splits[name]["damaged"] for name in ("train", "validation")] == [1, 0]
+    assert "stored 1, but cut off or damaged: " in capsys.readouterr().out
+
+
 def test_the_flags_that_it_prints_open_it(tmp_path, capsys):
     run("kinetics/400", write(tmp_path / "in", FOLDERS), tmp_path)
     last = capsys.readouterr().out.splitlines()[-1]
@@ -84,8 +103,14 @@ def test_the_flags_that_it_prints_open_it(tmp_path, capsys):
     assert len(tfds_sources.tfds_source(name, split, folder)) == 1
 
 
+def test_the_flags_of_several_labels_say_so(tmp_path, capsys):
+    root = write(tmp_path / "in", {"train.txt": "a.mp4 1 0\n", "a.mp4": 3})
+    run("video_list", root, tmp_path, "--multi-label")
+    assert "--config.data.multi_label=True" in capsys.readouterr().out.splitlines()[-1].split()
+
+
 def test_several_shards_keep_the_order_of_the_list(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SHARD_VIDEOS", 2)
+    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
     files = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
     files["train/archery/2.mp4"] = files["train/archery/3.mp4"] = b""  # a whole shard
     run("kinetics/400", write(tmp_path / "in", files), tmp_path, "--threads", "3")
@@ -110,6 +135,7 @@ def test_where_nothing_can_be_stored_nothing_is_left(tmp_path):
         (("kinetics/500",), "there is no kinetics/500; NAME is kinetics/400, kinetics/600"),
         (("kinetic",), "no data set 'kinetic' to prepare; NAME is kinetics, something"),
         (("kinetics/400", "--short-side", "25"), "--short-side 25: give an even number"),
+        (("kinetics/400", "--short-side", "-5"), "--short-side -5: give 2 pixels or more"),
         (("kinetics/400", "--gop", "0"), "--gop 0: give 1 or more"),
         (("kinetics/400", "--threads", "0"), "--threads 0: give 1 or more"),
         (("kinetics/400", "--multi-label"), "--multi-label is for video_list"),
@@ -174,4 +200,5 @@ def test_the_report_says_what_it_was_made_of(tmp_path):
     assert (report["name"], report["version"]) == ("kinetics/400", "1.0.0")
     assert report["from"] == str(root)
     assert {"av", "jaxaction"} <= set(report["versions"])
+    assert list(report).index("splits") > max(map(list(report).index, ("skipped", "notes")))
     json.dumps(report)

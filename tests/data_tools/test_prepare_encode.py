@@ -64,7 +64,7 @@ def with_matrix(data, a, b, c, d):
 
 def test_bytes_are_stored_as_they_are(store):
     data = encoded(count=7) + b"\0\0"
-    assert store(data, gop=0) == (data, 7)
+    assert store(data, gop=0) == (data, 7, "")
 
 
 @pytest.mark.parametrize(

@@ -263,6 +263,14 @@ def test_a_list_may_give_several_labels(tmp_path):
     assert report["splits"]["train"]["classes"] == {"0": 1, "1": 1, "2": 1}
 
 
+def test_several_labels_without_the_flag_are_refused(tmp_path):
+    files = {"train.txt": "a.mp4 1 0\nb.mp4 2\n", "a.mp4": 3, "b.mp4": 3}
+    root = write(tmp_path / "in", files)
+    with pytest.raises(InputError, match="train.txt:1 ends in several numbers; set --multi-label"):
+        run("video_list", root, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_folders_of_frames_are_refused_with_the_way_out(tmp_path):
     root = write(tmp_path / "in", {"train.txt": "a 1 0\n", "a/img_00001.jpg": b"picture"})
     with pytest.raises(InputError, match="a is a folder of frames; .* takes video files"):

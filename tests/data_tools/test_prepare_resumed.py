@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from jaxaction.data_tools import prepare, prepare_shards
+from jaxaction.data_tools.prepare_lists import Listed, Listing
 from jaxaction.errors import InputError
-from tests.data_tools.preparing import contents, run, write
+from tests.data_tools.preparing import contents, exit_code, run, write
 
 ROOT = Path(__file__).parents[2]
 FILES = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
@@ -21,7 +22,7 @@ INCOMPLETE = Path("kinetics/400/1.0.0.incomplete")
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SHARD_VIDEOS", 2)
+    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
     return write(tmp_path / "in", FILES)
 
 
@@ -44,8 +45,7 @@ def prepared_files(monkeypatch):
 def stop_at(name, root, out, prepared_files):
     names, stop = prepared_files
     stop[0] = name
-    with pytest.raises(KeyboardInterrupt):
-        run("kinetics/400", root, out, "--threads", "1")
+    assert exit_code("kinetics/400", root, out, "--threads", "1") == 130
     names.clear()
     stop[0] = ""
 
@@ -63,6 +63,31 @@ def test_finished_shards_are_not_done_again(tmp_path, root, prepared_files, caps
     assert not left & {"shards", "plan.json", "lock"}
 
 
+def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
+    tmp_path, prepared_files, capsys
+):
+    root = write(tmp_path / "in", {f"train/archery/{i:02}.mp4": 1 for i in range(40)})
+    stop_at("37.mp4", root, tmp_path, prepared_files)
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("jaxaction: stopped; what is whole is kept, and the same command ")
+    run("kinetics/400", root, tmp_path, "--threads", "1")
+    # One thread hands a video over once four are under way or wait.
+    assert sorted(prepared_files[0])[0] >= "33.mp4"
+    kept = 40 - len(prepared_files[0])
+    assert f"{kept} of 40 videos are done already" in capsys.readouterr().err
+    assert len(contents("kinetics/400", "train", tmp_path)) == 40
+
+
+@pytest.mark.parametrize(
+    ("videos", "sizes"),
+    [(1, [1]), (40, [1] * 40), (100, [3] * 33 + [1]), (5000, [128] * 39 + [8])],
+)
+def test_a_shard_s_size_follows_the_split_s(videos, sizes):
+    listed = [Listed(str(i), f"{i}.mp4", 0) for i in range(videos)]
+    listing = Listing("video_list", "", ("a",), {"train": listed})
+    assert [len(shard.videos) for shard in prepare_shards.shards(listing)] == sizes
+
+
 @pytest.mark.parametrize("step", ["place", "publish"])
 def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepared_files, step):
     real, calls = getattr(prepare_shards.Workspace, step), []
@@ -74,8 +99,7 @@ def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepar
         return real(*arguments)
 
     monkeypatch.setattr(prepare_shards.Workspace, step, second_time)
-    with pytest.raises(KeyboardInterrupt):
-        run("kinetics/400", root, tmp_path)
+    assert exit_code("kinetics/400", root, tmp_path) == 130
     prepared_files[0].clear()
     run("kinetics/400", root, tmp_path)
     assert prepared_files[0] == []
@@ -86,7 +110,7 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_with(tmp_path, root):
     slow = (
         "import argparse, sys, time\n"
         "from jaxaction.data_tools import prepare, prepare_shards\n"
-        "prepare_shards.SHARD_VIDEOS = 2\n"
+        "prepare_shards.SPLIT_SHARDS = 3\n"
         "real = prepare.prepared\n"
         "prepare.prepared = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
         "parser = argparse.ArgumentParser()\n"
@@ -125,6 +149,13 @@ def test_another_list_of_videos_doesn_t_go_on_with_it(tmp_path, root, prepared_f
     stop_at("5.mp4", root, tmp_path, prepared_files)
     write(root, {"train/archery/new.mp4": 2})
     with pytest.raises(InputError, match="with another list of videos .7 videos, .*; now 8 videos"):
+        run("kinetics/400", root, tmp_path)
+
+
+def test_shards_of_another_size_are_not_gone_on_with(tmp_path, root, prepared_files, monkeypatch):
+    stop_at("5.mp4", root, tmp_path, prepared_files)
+    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 32)
+    with pytest.raises(InputError, match="with other videos .7 videos, .*, or by another version"):
         run("kinetics/400", root, tmp_path)
 
 
