@@ -5,10 +5,13 @@ A checkpoint has the items `variables`, `optimizer`, `data` (the place of the gr
 and `meta` alone. Restoring needs the directory and nothing else, on any number of devices.
 """
 
+import contextlib
 import dataclasses
+import os
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,9 +94,9 @@ def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
             return step
         log(f"checkpoint {_folder(workdir) / str(step)} is not used: {problem}")
         bad.append(problem)
-    if any(problem != digests.CUT_OFF for problem in bad):
+    if len(bad) > 1 or any(problem != digests.CUT_OFF for problem in bad):
         raise InputError(f"no checkpoint of {workdir} is undamaged; train in another --workdir")
-    return None
+    return None  # one alone without digests: the run's first save was cut off
 
 
 def check_resumable(workdir: str, step: int | None) -> None:
@@ -103,6 +106,12 @@ def check_resumable(workdir: str, step: int | None) -> None:
             f"{workdir} holds weights without the state of a training; train in another --workdir,"
             f" with --config.init_from={workdir}"
         )
+
+
+def stored_config(workdir: str, step: int) -> dict:
+    """The config of a good checkpoint, as JSON values."""
+    with _manager(workdir) as manager:
+        return _restore(manager, step, meta=ocp.args.JsonRestore()).meta["config"]
 
 
 class Checkpoints:
@@ -142,12 +151,14 @@ class Checkpoints:
     def save_items(self, step: int, extra: dict, **items: Any) -> None:
         """Saves items beside `meta`, then their digests; drops what is older than the last `keep`.
 
-        Older ones go only now, so that there is a good checkpoint at any time.
+        Older ones go only now, so that there is a good checkpoint at any time. InputError if the
+        disk can't take it; what was written of it is removed.
         """
         meta = ocp.args.JsonSave(self._meta | extra)
-        self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
-        if jax.process_index() == 0:
-            digests.write(_folder(self.workdir) / str(step))
+        with _whole(_folder(self.workdir) / str(step)):
+            self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
+            if jax.process_index() == 0:
+                digests.write(_folder(self.workdir) / str(step))
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
 
@@ -176,6 +187,30 @@ class Checkpoints:
                 if newer > step:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
         self._manager.reload()
+
+
+@contextlib.contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    """What is written inside is whole in the end, or gone; InputError if the system refuses it."""
+    try:
+        yield
+    except (OSError, ValueError) as error:  # the latter TensorStore's
+        number = getattr(error, "errno", None) or _system_error(str(error))
+        if not number:
+            raise
+        for rest in folder.parent.glob(f"{folder.name}*"):
+            if rest.name.split(".")[0] == folder.name:
+                shutil.rmtree(rest, ignore_errors=True)
+        raise InputError(
+            f"checkpoint {folder} can't be written ({os.strerror(number)}); older ones are kept:"
+            " make room there, then give the same command"
+        ) from error
+
+
+def _system_error(text: str) -> int:
+    """The system's number in a message of TensorStore; 0 if there is none."""
+    found = re.search(r"(?:os_error_code='|OS error )(\d+)", text)
+    return int(found.group(1)) if found else 0
 
 
 def _folder(workdir: str) -> Path:

@@ -19,7 +19,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from jaxaction import compile_cache, flag_values, host_memory
-from jaxaction.errors import InputError
+from jaxaction.errors import NO_ROOM, InputError
+from jaxaction.interruption import EXIT_CODE, Interrupted
 
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
 EVAL_USAGE = "eval.py --workdir DIR [--config.key=value ...]"
@@ -119,19 +120,27 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     """Calls `main(argv)` and leaves the process with its exit code (None: 0).
 
     Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
-    `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130; any other
-    exception is a bug and keeps its traceback.
+    `InputError` and a disk that can't be written become one line on stderr and exit code 2, Ctrl-C
+    exit code 130, SIGTERM in a training 143; any other exception is a bug and keeps its traceback.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
     compile_cache.keep_compiled_programs()
     host_memory.keep_freed_memory()
-    logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax's and grain's remarks
+    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's remarks; it raises errors, too
     try:
         code = main(sys.argv[1:])
     except InputError as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        print(f"{name}: {error}; make room there, then give the same command", file=sys.stderr)
+        code = 2
+    except Interrupted as error:
+        print(f"{name}: {error}; the same command goes on", file=sys.stderr)
+        code = EXIT_CODE
     except KeyboardInterrupt:
         print(f"{name}: interrupted", file=sys.stderr)
         code = 130

@@ -14,6 +14,7 @@ from jaxaction import data, models, optim, steps
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
+from jaxaction.guard import Guard, loss_limit
 from jaxaction.models.heads import view_logits
 
 # The lowest and the highest value of numbers that a user may set.
@@ -37,6 +38,8 @@ _RANGES = {
     "train.eval_every_epochs": (0, math.inf),
     "train.checkpoint_every_steps": (1, math.inf),
     "train.keep": (1, math.inf),
+    "train.hang_seconds": (0, math.inf),
+    "train.max_loss_factor": (0, math.inf),
     "test.batch_size": (1, math.inf),
 }
 _PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
@@ -142,6 +145,12 @@ def train_loader(config: ConfigDict, videos: Any) -> Any:
         config.data.num_threads,
         (jax.process_index(), jax.process_count()),
     )
+
+
+def guard(config: ConfigDict, schedule: optim.Schedule, videos: Any) -> Guard:
+    """What ends a training whose numbers go wrong."""
+    factor, classes = config.train.max_loss_factor, config.model.num_classes
+    return Guard(schedule, videos.id, loss_limit(factor, classes, config.data.multi_label))
 
 
 def mixing(config: ConfigDict) -> steps.Mixing:

@@ -15,6 +15,7 @@ import jaxaction
 from jaxaction import (
     evaluate,
     from_config,
+    hang,
     initial,
     progress,
     results,
@@ -24,9 +25,10 @@ from jaxaction import (
     workdir,
     xla_options,
 )
-from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good
+from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, stored_config
 from jaxaction.data import Protocol
 from jaxaction.events import Events
+from jaxaction.interruption import Interrupted, Interruption
 from jaxaction.optim import Schedule
 from jaxaction.train_state import TrainState
 
@@ -57,6 +59,7 @@ class Place(NamedTuple):
     iterator: Any
     bad: list[int]  # indices of the videos found unreadable so far
     metrics: dict[str, float]  # of the last validation
+    validate: bool = False  # whether SIGTERM came before the one that was due here
 
 
 def train(
@@ -66,22 +69,30 @@ def train(
 
     Returns the test at the end, having written it there, too. InputError for anything that the user
     can mend; what concerns the config comes before anything is written or a first batch is read.
+    `Interrupted` after SIGTERM, which may also end the process, see `Interruption`.
     """
+    with Interruption() as interruption, hang.watching():
+        return _train(config, folder, log, interruption)
+
+
+def _train(
+    config: ConfigDict, folder: str, log: Callable[[str], None], interruption: Interruption
+) -> evaluate.Evaluation:
     log = log if jax.process_index() == 0 else lambda text: None
     other = initial.load(config, log)
     initial.set_classes(config, log)
     parts = prepare(config)
     names = parts.videos.label_names
-    workdir.check(folder, config)
     newest = newest_good(folder, log)
     check_resumable(folder, newest)
+    workdir.check(folder, config, None if newest is None else stored_config(folder, newest))
     begun = initial.weights(config, other, names, log) if newest is None else {}
     workdir.claim(folder, config)
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
         place = _start(parts, checkpoints, newest, begun)
         log(_heading(parts, int(place.state.step)))
         with Events(folder, int(place.state.step)) as events:
-            state = _run(parts, place, checkpoints, events, log)
+            state = _run(parts, place, checkpoints, events, interruption, log)
             found = _evaluate(parts, state, "test", events, log)
     if jax.process_index() == 0:
         about = evaluate.about(config, int(state.step))
@@ -129,7 +140,7 @@ def _start(
         return Place(state, iterator, [], {})
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)
     state, meta = checkpoints.restore(newest, abstract, iterator)
-    return Place(state, iterator, meta["bad"], meta["metrics"])
+    return Place(state, iterator, meta["bad"], meta["metrics"], meta.get("validate", False))
 
 
 def create_state(parts: Parts) -> TrainState:
@@ -180,7 +191,8 @@ def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) ->
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
     )
-    compiled = jitted.lower(state, batch).compile(compiler_options=xla_options.for_training())
+    options = xla_options.for_training(config.train.deterministic)
+    compiled = jitted.lower(state, batch).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     return compiled
 
@@ -190,6 +202,7 @@ def _run(
     place: Place,
     checkpoints: Checkpoints,
     events: Events,
+    interruption: Interruption,
     log: Callable[[str], None],
 ) -> TrainState:
     """Takes the steps that are left, with the lines, validations and checkpoints on the way."""
@@ -199,25 +212,41 @@ def _run(
     bad = progress.BadVideos(parts.videos, parts.config.data.max_bad_share, place.bad, log)
     metrics, step_fn = place.metrics, compile_step(parts, state, log)
     classes = parts.config.model.num_classes
+    guard = from_config.guard(parts.config, parts.schedule, parts.videos)
+
+    def save(validate: bool = False) -> None:
+        guard.check_state(state, batch["index"])
+        extra = {"bad": bad.known, "metrics": metrics, "validate": validate}
+        checkpoints.save(state, place.iterator, extra)
+
+    if place.validate:
+        metrics = _metrics(_evaluate(parts, state, "val", events, log))
     window = progress.Window(int(state.step))
+    interruption.begin()
     while window.step < total:
+        hang.begin(parts.config.train.hang_seconds)
         batch = window.next_batch(place.iterator)
         bad.note(batch["bad"])
         evaluate.check_labels(parts.videos, batch["index"], batch["label"], classes)
         shares = sharding.put({name: batch[name] for name in ("clip", "label")}, parts.mesh)
         state, found = step_fn(state, shares)
-        window.add(found)
-        due = _due(parts, window.step)
-        if due:
-            window.check()
+        window.add(found, batch["index"])
+        due, stop = _due(parts, window.step), interruption.reached()
+        if due or stop:
+            window.check(guard)
+            hang.rest()
         if "line" in due:
             _report(parts, window, events, log)
             window = progress.Window(window.step)
         with window.paused():
-            if "validate" in due:
-                metrics = _metrics(_evaluate(parts, state, "val", events, log))
-            if "save" in due:
-                checkpoints.save(state, place.iterator, {"bad": bad.known, "metrics": metrics})
+            if "validate" in due and not stop:
+                with interruption.saving(partial(save, validate=True)):
+                    metrics = _metrics(_evaluate(parts, state, "val", events, log))
+            if "save" in due or stop:
+                save(validate="validate" in due and stop)
+        if stop:
+            raise Interrupted(f"ended by SIGTERM after step {window.step}, which is saved")
+    interruption.end()
     return state
 
 
