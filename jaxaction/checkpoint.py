@@ -5,13 +5,10 @@ A checkpoint has the items `variables`, `optimizer`, `data` (the place of the gr
 and `meta` alone. Restoring needs the directory and nothing else, on any number of devices.
 """
 
-import contextlib
 import dataclasses
-import os
-import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +17,7 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction import digests, from_config, sharding
+from jaxaction import digests, disk, from_config, sharding
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.train_state import TrainState
@@ -155,7 +152,7 @@ class Checkpoints:
         disk can't take it; what was written of it is removed.
         """
         meta = ocp.args.JsonSave(self._meta | extra)
-        with _whole(_folder(self.workdir) / str(step)):
+        with disk.whole(_folder(self.workdir) / str(step)):
             self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
             if jax.process_index() == 0:
                 digests.write(_folder(self.workdir) / str(step))
@@ -187,30 +184,6 @@ class Checkpoints:
                 if newer > step:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
         self._manager.reload()
-
-
-@contextlib.contextmanager
-def _whole(folder: Path) -> Iterator[None]:
-    """What is written inside is whole in the end, or gone; InputError if the system refuses it."""
-    try:
-        yield
-    except (OSError, ValueError) as error:  # the latter TensorStore's
-        number = getattr(error, "errno", None) or _system_error(str(error))
-        if not number:
-            raise
-        for rest in folder.parent.glob(f"{folder.name}*"):
-            if rest.name.split(".")[0] == folder.name:
-                shutil.rmtree(rest, ignore_errors=True)
-        raise InputError(
-            f"checkpoint {folder} can't be written ({os.strerror(number)}); older ones are kept:"
-            " make room there, then give the same command"
-        ) from error
-
-
-def _system_error(text: str) -> int:
-    """The system's number in a message of TensorStore; 0 if there is none."""
-    found = re.search(r"(?:os_error_code='|OS error )(\d+)", text)
-    return int(found.group(1)) if found else 0
 
 
 def _folder(workdir: str) -> Path:

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction import compile_cache, flag_values, host_memory
-from jaxaction.errors import NO_ROOM, InputError
+from jaxaction import compile_cache, disk, flag_values, host_memory
+from jaxaction.errors import InputError
 from jaxaction.interruption import EXIT_CODE, Interrupted
 
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
@@ -127,14 +127,15 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     name = program.parent.name if program.name == "__main__.py" else program.name
     compile_cache.keep_compiled_programs()
     host_memory.keep_freed_memory()
-    logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax's remarks; it raises errors, too
+    for library in ("absl", "asyncio"):  # Orbax's remarks; its errors are raised, too
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
         code = main(sys.argv[1:])
     except InputError as error:
         print(f"{name}: {' '.join(str(error).split())}", file=sys.stderr)
         code = 2
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        if error.errno not in disk.NO_ROOM:
             raise
         print(f"{name}: {error}; make room there, then give the same command", file=sys.stderr)
         code = 2

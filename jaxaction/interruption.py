@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 from jax.experimental import multihost_utils
@@ -83,7 +83,7 @@ class Interruption:
     def saving(self, save: Callable[[], None]) -> Iterator[None]:
         """Inside, where the state stays as it is, SIGTERM calls `save` and ends the process.
 
-        Where several processes train, it waits for `reached` here, too: they save together.
+        Where several processes train, they do so together at the next batch of `watch`.
         """
 
         def saved() -> str:
@@ -91,8 +91,20 @@ class Interruption:
             return "saved"
 
         self._change(saved if self._alone else None)
-        yield
+        try:
+            yield
+        except Interrupted:
+            save()
+            raise
         self._change(None)
+
+    def watch(self, batches: Iterable) -> Iterator:
+        """The batches of a test, as many on every process; `Interrupted` between two of them, on
+        all at the same, where several processes train."""
+        for batch in batches:
+            if not self._alone and self.reached():
+                raise Interrupted("ended by SIGTERM in a test")
+            yield batch
 
     def _change(self, save: Callable[[], str] | None) -> None:
         """Waits for ever where the process is about to end."""

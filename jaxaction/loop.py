@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -90,10 +90,10 @@ def _train(
     workdir.claim(folder, config)
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
         place = _start(parts, checkpoints, newest, begun)
-        log(_heading(parts, int(place.state.step)))
+        log(progress.heading(parts, int(place.state.step)))
         with Events(folder, int(place.state.step)) as events:
             state = _run(parts, place, checkpoints, events, interruption, log)
-            found = _evaluate(parts, state, "test", events, log)
+            found = _evaluate(parts, state, "test", events, log, interruption.watch)
     if jax.process_index() == 0:
         about = evaluate.about(config, int(state.step))
         results.write(folder, "test", found, names, about)
@@ -150,28 +150,6 @@ def create_state(parts: Parts) -> TrainState:
     return train_state.create(variables, parts.optimizer)
 
 
-def _heading(parts: Parts, step: int) -> str:
-    train = parts.config.train
-    begin = f"goes on after step {step} of" if step else "takes"
-    return (
-        f"{parts.config.model.name} {begin} {parts.total_steps} steps on {len(parts.videos)} videos"
-        f" ({parts.steps_per_epoch} an epoch); batch {train.batch_size} on {parts.mesh.size}"
-        f" {jax.devices()[0].platform} devices, learning rate {parts.schedule.learning_rate:g}"
-        + _scaling(parts.config)
-    )
-
-
-def _scaling(config: ConfigDict) -> str:
-    """How the learning rate follows the batch, where it does."""
-    reference = config.optim.reference_batch
-    if reference in (0, config.train.batch_size):
-        return ""
-    return (
-        f" ({config.optim.learning_rate:g} for a batch of {reference};"
-        " --config.optim.reference_batch=0 leaves it)"
-    )
-
-
 def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
     """The training step as a program for this mesh, compiled now to keep the progress line true."""
     config, begin = parts.config, time.monotonic()
@@ -212,7 +190,7 @@ def _run(
     bad = progress.BadVideos(parts.videos, parts.config.data.max_bad_share, place.bad, log)
     metrics, step_fn = place.metrics, compile_step(parts, state, log)
     classes = parts.config.model.num_classes
-    guard = from_config.guard(parts.config, parts.schedule, parts.videos)
+    watch, guard = interruption.watch, from_config.guard(parts.config, parts.schedule, parts.videos)
 
     def save(validate: bool = False) -> None:
         guard.check_state(state, batch["index"])
@@ -220,7 +198,7 @@ def _run(
         checkpoints.save(state, place.iterator, extra)
 
     if place.validate:
-        metrics = _metrics(_evaluate(parts, state, "val", events, log))
+        metrics = _metrics(_evaluate(parts, state, "val", events, log, watch))
     window = progress.Window(int(state.step))
     interruption.begin()
     while window.step < total:
@@ -241,7 +219,7 @@ def _run(
         with window.paused():
             if "validate" in due and not stop:
                 with interruption.saving(partial(save, validate=True)):
-                    metrics = _metrics(_evaluate(parts, state, "val", events, log))
+                    metrics = _metrics(_evaluate(parts, state, "val", events, log, watch))
             if "save" in due or stop:
                 save(validate="validate" in due and stop)
         if stop:
@@ -274,11 +252,16 @@ def _report(
 
 
 def _evaluate(
-    parts: Parts, state: TrainState, name: str, events: Events, log: Callable[[str], None]
+    parts: Parts,
+    state: TrainState,
+    name: str,
+    events: Events,
+    log: Callable[[str], None],
+    watch: Callable[[Iterable], Iterable],
 ) -> evaluate.Evaluation:
     """Tests under the protocol `name` ("val" or "test") on the test videos, and says so."""
     protocol, settings = parts.protocols[name], evaluate.settings(parts.config)
-    found = evaluate.run(parts.model, state.variables, parts.test_videos, protocol, settings)
+    found = evaluate.run(parts.model, state.variables, parts.test_videos, protocol, settings, watch)
     events.scalars(int(state.step), {f"{name}/{k}": v for k, v in _metrics(found).items()})
     log(results.summary(name, found, parts.videos.label_names if name == "test" else ()))
     return found

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxaction import evaluate
 from jaxaction.errors import InputError
@@ -69,6 +70,29 @@ class Window:
             "seconds_per_step": seconds / count,
             "data_share": self._waited / seconds,
         }
+
+
+def heading(parts: Any, step: int) -> str:
+    """What a run begins with, after `step`; `parts` are the loop's."""
+    train = parts.config.train
+    begin = f"goes on after step {step} of" if step else "takes"
+    return (
+        f"{parts.config.model.name} {begin} {parts.total_steps} steps on {len(parts.videos)} videos"
+        f" ({parts.steps_per_epoch} an epoch); batch {train.batch_size} on {parts.mesh.size}"
+        f" {jax.devices()[0].platform} devices, learning rate {parts.schedule.learning_rate:g}"
+        + scaling(parts.config)
+    )
+
+
+def scaling(config: ConfigDict) -> str:
+    """How the learning rate follows the batch, where it does."""
+    reference = config.optim.reference_batch
+    if reference in (0, config.train.batch_size):
+        return ""
+    return (
+        f" ({config.optim.learning_rate:g} for a batch of {reference};"
+        " --config.optim.reference_batch=0 leaves it)"
+    )
 
 
 def line(step: int, total: int, steps_per_epoch: int, values: dict[str, float]) -> str:

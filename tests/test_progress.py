@@ -6,6 +6,7 @@ import pytest
 from jaxaction import progress
 from jaxaction.errors import InputError
 from jaxaction.guard import Guard
+from tests import tiny_run
 
 
 def test_line_has_all_its_parts():
@@ -14,6 +15,14 @@ def test_line_has_all_its_parts():
     assert progress.line(120, 350, 60, values) == (
         "step 120/350  epoch 2.0  loss 0.412  acc 87.5 %  52.1 clips/s  data 3 %  left 2:10"
     )
+
+
+def test_the_learning_rate_that_follows_the_batch_is_told(tmp_path):
+    config = tiny_run.config(tmp_path)
+    assert progress.scaling(config) == ""
+    config.optim.reference_batch = 8
+    told = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
+    assert progress.scaling(config) == told
 
 
 def test_clock_shows_hours_when_there_are_some():

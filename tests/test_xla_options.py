@@ -45,6 +45,13 @@ def test_products_go_to_ynnpack_without_what_surrounds_them(options):
     assert not any(" maximum(" in body or " add(" in body for body in bodies)
 
 
+def test_repeatable_training_is_asked_of_gpus_by_an_option_that_the_jaxlib_has():
+    asked = {"xla_gpu_deterministic_ops": True}
+    assert xla_options.for_training(True) == xla_options.for_training() | asked
+    assert asked.keys().isdisjoint(xla_options.for_training())
+    jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=asked)
+
+
 @pytest.mark.parametrize("options", BOTH)
 def test_option_in_the_environment_is_the_users(options, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_experimental_ynn_fusion_type=+eltwise")
