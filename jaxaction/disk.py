@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import gc
-import io
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxaction.errors import InputError
 
@@ -23,15 +23,13 @@ def whole(folder: Path) -> Iterator[None]:
 
     Then the folder is gone, and so is its predecessor of Orbax's, `STEP.orbax-checkpoint-tmp`.
     """
-    heard = io.StringIO()
     try:
-        with contextlib.redirect_stderr(heard), _calm():
+        with _calm():
             yield
     except (OSError, ValueError) as error:
         number = _system_error(error)
         if not number:
             raise
-        heard = io.StringIO()
         for part in folder.parent.glob(f"{folder.name}*"):
             if part.name.split(".")[0] == folder.name:
                 shutil.rmtree(part, ignore_errors=True)
@@ -39,14 +37,19 @@ def whole(folder: Path) -> Iterator[None]:
             f"checkpoint {folder} can't be written ({os.strerror(number)}); older ones are kept:"
             " make room there, then give the same command"
         ) from error
-    finally:
-        sys.stderr.write(heard.getvalue())
 
 
 @contextlib.contextmanager
 def _calm() -> Iterator[None]:
-    """TensorStore's threads, which still write when the first one has failed, print a traceback
-    each: they get a second for it."""
+    """TensorStore's threads, which still write when the first one has failed, report to an event
+    loop that is gone: each would print a traceback, and gets a second to do so unheard."""
+    hook = sys.unraisablehook
+
+    def others(unraisable: Any) -> None:
+        if "Event loop is closed" not in str(unraisable.exc_value):
+            hook(unraisable)
+
+    sys.unraisablehook = others
     try:
         yield
     except (OSError, ValueError) as error:
@@ -54,6 +57,8 @@ def _calm() -> Iterator[None]:
             time.sleep(1)
             gc.collect()
         raise
+    finally:
+        sys.unraisablehook = hook
 
 
 def _system_error(error: Exception) -> int:
