@@ -6,7 +6,7 @@ Trains a tiny network once without disturbance and once with `kill -9` at random
 saves too, SIGTERM and a full disk, each time going on by the same command; in the end compares all
 that the last checkpoints hold. Then damages each file of a checkpoint in turn. The disk is a small
 one where this process may mount it (as root), and elsewhere a limit for the size of files. The
-defaults take about 8 minutes on two CPU cores.
+defaults take about 7 minutes on two CPU cores.
 """
 
 import argparse
