@@ -31,6 +31,7 @@ from benchmarks import ours
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
 from jaxaction import flags, from_config, loop, steps, train_state
+from jaxaction.parts import prepare
 
 ROOT = Path(__file__).parent.parent
 LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
@@ -61,7 +62,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
     """Seconds to the first step; clips/s of the loop and of the bare steps, and their ratio."""
     config, _, _ = flags.parse_train(["--config", args.config])
     say("the data set")
-    parts = loop.prepare(config)  # makes the data set where it is not there yet
+    parts = prepare(config)  # makes the data set where it is not there yet
     say("the first step with an empty cache, then with a full one")
     cache = folder / "cache"
     cold, warm = (first_step(args.config, cache, folder / name) for name in ("cold", "warm"))
@@ -137,7 +138,7 @@ def side_by_side(config: ConfigDict, count: int, workdir: Path) -> dict:
 
 def bare_step(config: ConfigDict):
     """The config's training step on a batch that stays on the device; it waits for each."""
-    parts = loop.prepare(config)
+    parts = prepare(config)
     shape = from_config.clip_shape(config)
     variables = jaxaction.init(parts.model, shape, jax.random.key(0))
     rng, batch_size = np.random.default_rng(0), config.train.batch_size

@@ -27,7 +27,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.command_line import Parser, at_least, duration
-from jaxaction import flags, from_config, loop, sharding
+from jaxaction import flags, from_config, sharding
+from jaxaction.parts import Parts, compile_step, create_state
 
 # The results of an all-reduce, as `f32[64]{0}` or `(f32[64]{0}, bf16[3,4])`; GPUs have -start.
 ALL_REDUCE = re.compile(r"= (\([^()]*(?:\([^()]*\)[^()]*)*\)|\S+) all-reduce(?:-start)?\(")
@@ -99,11 +100,11 @@ def measure(config: ConfigDict) -> Sent:
     found = {"config": config, "model": from_config.model(config), "mesh": mesh}
     found |= {"optimizer": optimizer, "schedule": schedule}
     found["recipe"] = from_config.recipe(config, mesh.size)
-    parts = loop.Parts(**dict.fromkeys(loop.Parts._fields) | found)  # no data
-    state = jax.eval_shape(partial(loop.create_state, parts))
+    parts = Parts(**dict.fromkeys(Parts._fields) | found)  # no data
+    state = jax.eval_shape(partial(create_state, parts))
     # CPUs have forms of convolutions of their own, whose gradients are summed part by part.
     with mock.patch.object(jax, "default_backend", lambda: "gpu"):
-        step = loop.compile_step(parts, state, lambda text: print(text, file=sys.stderr))
+        step = compile_step(parts, state, lambda text: print(text, file=sys.stderr))
     sizes = all_reduces(step.as_text())
     gradients = sum(4 * leaf.size for leaf in jax.tree.leaves(state.params))
     return Sent(sum(sizes), len(sizes), gradients)

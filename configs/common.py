@@ -197,6 +197,11 @@ def _train() -> dict:
         "eval_every_epochs": 2,
         "checkpoint_every_steps": 50,
         "keep": 2,
+        "best_by": "auto",
+        "patience": 0,
+        "hang_seconds": 600.0,
+        "max_loss_factor": 50.0,
+        "deterministic": False,
     }
 
 

@@ -19,7 +19,7 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction import digests, distributed, from_config, sharding
+from jaxaction import best, digests, disk, distributed, from_config, sharding
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.train_state import TrainState
@@ -117,9 +117,9 @@ def _newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
             return step
         log(f"checkpoint {_folder(workdir) / str(step)} is not used: {problem}")
         bad.append(problem)
-    if any(problem != digests.CUT_OFF for problem in bad):
+    if len(bad) > 1 or any(problem != digests.CUT_OFF for problem in bad):
         raise InputError(f"no checkpoint of {workdir} is undamaged; train in another --workdir")
-    return None
+    return None  # one alone without digests: the run's first save was cut off
 
 
 def check_resumable(workdir: str, step: int | None) -> None:
@@ -131,6 +131,12 @@ def check_resumable(workdir: str, step: int | None) -> None:
         )
 
 
+def stored_config(workdir: str, step: int) -> dict:
+    """The config of a good checkpoint, as JSON values."""
+    with _manager(workdir) as manager:
+        return _restore(manager, step, meta=ocp.args.JsonRestore()).meta["config"]
+
+
 class Checkpoints:
     """The checkpoints of a training run, open for saving; close it, or use it in `with`."""
 
@@ -139,6 +145,7 @@ class Checkpoints:
     ) -> None:
         self.workdir = workdir
         self.keep = keep
+        self._config, self._label_names = config, label_names
         self._meta = {
             "config": from_config.to_dict(config),
             "label_names": list(label_names),
@@ -172,14 +179,29 @@ class Checkpoints:
     def save_items(self, step: int, extra: dict, **items: Any) -> None:
         """Saves items beside `meta`, then their digests; drops what is older than the last `keep`.
 
-        Older ones go only now, so that there is a good checkpoint at any time.
+        Older ones go only now, so that there is a good checkpoint at any time. InputError if the
+        disk can't take it; what was written of it is removed.
         """
         meta = ocp.args.JsonSave(self._meta | extra)
-        self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
-        if jax.process_index() == 0:
-            digests.write(_folder(self.workdir) / str(step))
+        with disk.whole(_folder(self.workdir) / str(step)):
+            self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
+            if jax.process_index() == 0:
+                digests.write(_folder(self.workdir) / str(step))
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
+
+    def keep_best(self, step: int, variables: dict, extra: dict) -> None:
+        """Keeps `variables` alone in `WORKDIR/best`, a run's directory for tests and predictions.
+
+        They replace what is there, but for the same step's of a run that goes on: those have the
+        same bits.
+        """
+        folder = str(Path(self.workdir) / best.FOLDER)
+        if distributed.from_first(int(_is_kept(folder, step))):
+            return
+        with Checkpoints(folder, self._config, self._label_names, keep=1) as kept:
+            kept.drop_after(step - 1)
+            kept.save_items(step, extra, variables=ocp.args.StandardSave(variables))
 
     def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict]:
         """The state at `step` and its `meta`.
@@ -209,6 +231,11 @@ class Checkpoints:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
         distributed.wait("newer checkpoints are gone")
         self._manager.reload()
+
+
+def _is_kept(workdir: str, step: int) -> bool:
+    found = steps(workdir)
+    return found[-1:] == [step] and not digests.problem(_folder(workdir) / str(step))
 
 
 def _folder(workdir: str) -> Path:

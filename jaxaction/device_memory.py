@@ -17,11 +17,16 @@ def budget() -> int:
 
     Of what there is in all, not of what is free at the moment, so that it is the same each time.
     """
+    is_own = "bytes_limit" in (jax.local_devices()[0].memory_stats() or {})
+    return int((GPU_SHARE if is_own else CPU_SHARE) * total())
+
+
+def total() -> int:
+    """Bytes that one of this process's devices has: what its allocator may take, or its share of
+    the host's memory."""
     devices = jax.local_devices()
     stats = devices[0].memory_stats() or {}
-    if "bytes_limit" in stats:
-        return int(GPU_SHARE * stats["bytes_limit"])
-    return int(CPU_SHARE * host_bytes() / len(devices))
+    return stats.get("bytes_limit") or host_bytes() // len(devices)
 
 
 def host_bytes() -> int:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 NAME = "digests.json"
-CUT_OFF = "its save was cut off"
+CUT_OFF = f"{NAME} is missing, as where a save was cut off"
 
 
 def write(folder: Path) -> None:
@@ -31,6 +31,8 @@ def problem(folder: Path) -> str:
     try:
         digests = json.loads((folder / NAME).read_text())
     except ValueError:
+        return f"{NAME} is damaged"
+    if not isinstance(digests, dict) or not digests:
         return f"{NAME} is damaged"
     for name, digest in digests.items():
         if not (folder / name).is_file():

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -112,8 +112,17 @@ class Evaluation:
         return metrics.mean_class_accuracy(self.scores, self.labels)
 
 
-def run(model: Any, variables: Any, source: Any, protocol: Any, settings: Settings) -> Evaluation:
+def run(
+    model: Any,
+    variables: Any,
+    source: Any,
+    protocol: Any,
+    settings: Settings,
+    watch: Callable[[Iterable], Iterable] = iter,
+) -> Evaluation:
     """Scores every video of `source` once; on several hosts each takes its share, all get the rows.
+
+    `watch` hands the batches on, and may end the test by an exception.
 
     Unreadable videos are left out and named. `InputError` for a clip that the model can't take, a
     label outside its classes, an empty source, and more unreadable videos than `max_bad_share`.
@@ -125,7 +134,7 @@ def run(model: Any, variables: Any, source: Any, protocol: Any, settings: Settin
     batches = data.test_loader(source, protocol, settings.batch_size, settings.num_threads, shard)
     table = _Table.empty(len(source), num_classes, settings.multi_label)
     score = scorer(model, variables, protocol, settings)
-    table = _gather(_fill(table, score, batches, source, settings.max_bad_share))
+    table = _gather(_fill(table, score, watch(batches), source, settings.max_bad_share))
     _check_bad(source, table.bad, settings.max_bad_share)
     return _evaluation(table, source, protocol)
 

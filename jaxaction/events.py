@@ -25,8 +25,12 @@ class Events:
     def __enter__(self) -> "Events":
         return self
 
-    def __exit__(self, *exception: Any) -> None:
-        self._writer.close()
+    def __exit__(self, kind: type | None, *exception: Any) -> None:
+        try:
+            self._writer.close()
+        except OSError:  # a full disk, say; what ends the run already tells more
+            if kind is None:
+                raise
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Writes one point of every named curve, through to the files."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import jaxaction
@@ -15,6 +16,7 @@ from jaxaction import data, losses, micro_batches, models, optim, precise_bn, st
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
+from jaxaction.guard import Guard, loss_limit
 from jaxaction.models.heads import view_logits
 
 # The lowest and the highest value of numbers that a user may set.
@@ -43,6 +45,9 @@ _RANGES = {
     "train.eval_every_epochs": (0, math.inf),
     "train.checkpoint_every_steps": (1, math.inf),
     "train.keep": (1, math.inf),
+    "train.patience": (0, math.inf),
+    "train.hang_seconds": (0, math.inf),
+    "train.max_loss_factor": (0, math.inf),
     "test.batch_size": (1, math.inf),
 }
 _PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
@@ -194,6 +199,18 @@ def precise_bn_settings(config: ConfigDict) -> precise_bn.Settings:
     section, pixels = config.train, (tuple(config.data.mean), tuple(config.data.std))
     sizes = (section.batch_size, section.accumulate)
     return precise_bn.Settings(section.precise_bn_clips, *sizes, *pixels)
+
+
+def batch_multiple(config: ConfigDict, mesh: Mesh) -> int:
+    """What a global batch must be a multiple of: devices, parts of a step, groups of a norm."""
+    parts = mesh.size * config.train.accumulate
+    return math.lcm(parts, config.model.get("bn_group", 0) or 1)
+
+
+def guard(config: ConfigDict, schedule: optim.Schedule, videos: Any) -> Guard:
+    """What ends a training whose numbers go wrong."""
+    factor, classes = config.train.max_loss_factor, config.model.num_classes
+    return Guard(schedule, videos.id, loss_limit(factor, classes, config.data.multi_label))
 
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:

@@ -1,56 +1,33 @@
-"""The training loop: builds everything a config names, goes on where the run stopped, trains."""
+"""The training loop: goes on where the run stopped, trains, validates, saves, tests."""
 
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-import jaxaction
 from jaxaction import (
+    best,
     distributed,
     evaluate,
     from_config,
+    hang,
     initial,
     precise_bn,
     progress,
     report,
     results,
     sharding,
-    steps,
-    train_state,
     workdir,
     xla_options,
 )
-from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, warn
-from jaxaction.data import Protocol
+from jaxaction.best import Best
+from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, stored_config, warn
 from jaxaction.events import Events, NoEvents
-from jaxaction.optim import Schedule
+from jaxaction.interruption import Interrupted, Interruption
+from jaxaction.parts import Parts, compile_step, create_state, prepare
 from jaxaction.train_state import TrainState
-
-
-class Parts(NamedTuple):
-    """What a config names, built and checked; nothing has been written yet."""
-
-    config: ConfigDict
-    model: Any
-    optimizer: Any
-    schedule: Schedule
-    mesh: Mesh
-    videos: Any
-    loader: Callable[..., Any]  # loader(first_step) yields batches from there on
-    test_videos: Any
-    protocols: dict[str, Protocol]
-    steps_per_epoch: int
-    recipe: steps.Recipe
-
-    @property
-    def total_steps(self) -> int:
-        return round(self.config.train.epochs * self.steps_per_epoch)
 
 
 class Place(NamedTuple):
@@ -60,6 +37,17 @@ class Place(NamedTuple):
     iterator: Any
     bad: list[int]  # indices of the videos found unreadable so far
     metrics: dict[str, float]  # of the last validation
+    best: Best
+    validate: bool = False  # whether SIGTERM came before the one that was due here
+
+
+class Outlets(NamedTuple):
+    """Where a run tells and keeps what it finds, and what may end it."""
+
+    checkpoints: Checkpoints
+    events: Events | NoEvents
+    interruption: Interruption
+    log: Callable[[str], None]
 
 
 def train(
@@ -69,62 +57,41 @@ def train(
 
     Returns the test at the end, having written it there, too. InputError for anything that the user
     can mend; what concerns the config comes before anything is written or a first batch is read.
+    `Interrupted` after SIGTERM, which may also end the process, see `Interruption`.
     """
-    log = log if jax.process_index() == 0 else lambda text: None
+    with Interruption() as interruption, hang.watching():
+        return _train(config, folder, log, interruption)
+
+
+def _train(
+    config: ConfigDict, folder: str, log: Callable[[str], None], interruption: Interruption
+) -> evaluate.Evaluation:
+    first = jax.process_index() == 0
+    log = log if first else lambda text: None
     other = initial.load(config, log)
     initial.set_classes(config, log)
     parts = distributed.first_then_others(partial(prepare, config))
     names = parts.videos.label_names
-    workdir.check(folder, config)
     newest = newest_good(folder, log)
     check_resumable(folder, newest)
+    workdir.check(folder, config, None if newest is None else stored_config(folder, newest))
     begun = initial.weights(config, other, names, log) if newest is None else {}
-    if jax.process_index() == 0:
+    if first:
         workdir.claim(folder, config)
     distributed.wait("the directory is there")
     with Checkpoints(folder, config, names, config.train.keep) as checkpoints:
         place = _start(parts, checkpoints, newest, begun)
-        log(_heading(parts, int(place.state.step)))
-        first = jax.process_index() == 0
-        with Events(folder, int(place.state.step)) if first else NoEvents() as events:
-            state = _run(parts, place, checkpoints, events, log)
-            precise = _precise_statistics(parts, state)
-            found = _evaluate(parts, state, precise, "test", events, log)
+        step = int(place.state.step)
+        log(progress.heading(parts, step))
+        with Events(folder, step) if first else NoEvents() as events:
+            outlets = Outlets(checkpoints, events, interruption, log)
+            state = _run(parts, place, outlets)
+            found = _evaluate(parts, state, _precise_statistics(parts, state), "test", outlets)
     if first:
         about = evaluate.about(config, int(state.step))
         results.write(folder, "test", found, names, about)
         report.write(folder, warn)
     return found
-
-
-def prepare(config: ConfigDict) -> Parts:
-    """Builds the parts and checks them against each other; InputError for what does not fit."""
-    from_config.set_precision(config)
-    from_config.check_numbers(config)
-    mesh = sharding.device_mesh()
-    sharding.check_batch(config.train.batch_size, mesh)
-    recipe = from_config.recipe(config, mesh.size)
-    from_config.train_transform(config)
-    protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
-    from_config.check_clips(config)
-    videos = from_config.source(config, "train")
-    loader = partial(from_config.train_loader, config, videos)
-    loader()  # refuses what can't be read so
-    steps_per_epoch = from_config.steps_per_epoch(config, videos)
-    optimizer, schedule = from_config.optimizer(config, steps_per_epoch)
-    return Parts(
-        config=config,
-        model=from_config.model(config),
-        optimizer=optimizer,
-        schedule=schedule,
-        mesh=mesh,
-        videos=videos,
-        loader=loader,
-        test_videos=from_config.source(config, "test"),
-        protocols=protocols,
-        steps_per_epoch=steps_per_epoch,
-        recipe=recipe,
-    )
 
 
 def _start(
@@ -137,100 +104,70 @@ def _start(
         options, whole = xla_options.for_one_run(), sharding.replicated(parts.mesh)
         state = jax.jit(create, out_shardings=whole, compiler_options=options)()
         state = state.begun_with(initial.overlay(state.variables, begun))
-        return Place(state, iter(parts.loader()), [], {})
+        return Place(state, iter(parts.loader()), [], {}, Best())
     abstract = sharding.abstract(jax.eval_shape(create), parts.mesh)
     state, meta = checkpoints.restore(newest, abstract)
-    return Place(state, iter(parts.loader(newest)), meta["bad"], meta["metrics"])
+    found = Best(*meta.get("best", ()))
+    bad, metrics, validate = meta["bad"], meta["metrics"], meta.get("validate", False)
+    return Place(state, iter(parts.loader(newest)), bad, metrics, found, validate)
 
 
-def create_state(parts: Parts) -> TrainState:
-    """The state before the first step, with fresh weights."""
-    key = jax.random.key(parts.config.train.seed)
-    variables = jaxaction.init(parts.model, from_config.clip_shape(parts.config), key)
-    return train_state.create(variables, parts.optimizer, bool(parts.recipe.ema_decay))
-
-
-def _heading(parts: Parts, step: int) -> str:
-    train = parts.config.train
-    begin = f"goes on after step {step} of" if step else "takes"
-    return (
-        f"{parts.config.model.name} {begin} {parts.total_steps} steps on {len(parts.videos)} videos"
-        f" ({parts.steps_per_epoch} an epoch); batch {train.batch_size} on {parts.mesh.size}"
-        f" {jax.devices()[0].platform} devices, learning rate {parts.schedule.learning_rate:g}"
-        + _scaling(parts.config)
-    )
-
-
-def _scaling(config: ConfigDict) -> str:
-    """How the learning rate follows the batch, where it does."""
-    reference = config.optim.reference_batch
-    if reference in (0, config.train.batch_size):
-        return ""
-    return (
-        f" ({config.optim.learning_rate:g} for a batch of {reference};"
-        " --config.optim.reference_batch=0 leaves it)"
-    )
-
-
-def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
-    """The training step as a program for this mesh, compiled now to keep the progress line true."""
-    config, begin = parts.config, time.monotonic()
-    log("compiling the training step (kept for the next start)")
-    pixels, seed = (config.data.mean, config.data.std), config.train.seed
-    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
-    whole, split = sharding.replicated(parts.mesh), sharding.split(parts.mesh)
-    shape = (config.train.batch_size, *from_config.clip_shape(config)[1:])
-    label = (shape[:1], jnp.int32)
-    if config.data.multi_label:
-        label = ((shape[0], config.model.num_classes), jnp.float32)
-    batch = {
-        "clip": jax.ShapeDtypeStruct(shape, jnp.uint8),
-        "label": jax.ShapeDtypeStruct(*label),
-    }
-    jitted = jax.jit(
-        step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
-    )
-    compiled = jitted.lower(state, batch).compile(compiler_options=xla_options.for_training())
-    log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
-    return compiled
-
-
-def _run(
-    parts: Parts,
-    place: Place,
-    checkpoints: Checkpoints,
-    events: Events | NoEvents,
-    log: Callable[[str], None],
-) -> TrainState:
+def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
     """Takes the steps that are left, with the lines, validations and checkpoints on the way."""
-    total, state = parts.total_steps, place.state
-    if int(state.step) >= total:
+    config, state, interruption = parts.config, place.state, outlets.interruption
+    if _is_over(parts, int(state.step), place.best):
         return state
-    bad = progress.BadVideos(parts.videos, parts.config.data.max_bad_share, place.bad, log)
-    metrics, step_fn = place.metrics, compile_step(parts, state, log)
-    classes = parts.config.model.num_classes
+    bad = progress.BadVideos(parts.videos, config.data.max_bad_share, place.bad, outlets.log)
+    metrics, so_far = place.metrics, place.best
+    guard = from_config.guard(config, parts.schedule, parts.videos)
+    step_fn = compile_step(parts, state, outlets.log)
+
+    def save(precise: dict, validate: bool = False) -> None:
+        guard.check_state(state, batch["index"])
+        extra = {"bad": bad.known, "metrics": metrics, "best": list(so_far), "validate": validate}
+        outlets.checkpoints.save(state, extra, precise)
+
+    if place.validate:
+        precise = _precise_statistics(parts, state)
+        metrics = _metrics(_evaluate(parts, state, precise, "val", outlets))
+        so_far = _follow(parts, state, precise, metrics, so_far, outlets)
     window = progress.Window(int(state.step))
-    while window.step < total:
+    interruption.begin()
+    while not _is_over(parts, window.step, so_far):
+        hang.begin(config.train.hang_seconds)
         batch = window.next_batch(place.iterator)
         bad.note(batch["bad"])
-        evaluate.check_labels(parts.videos, batch["index"], batch["label"], classes)
+        evaluate.check_labels(
+            parts.videos, batch["index"], batch["label"], config.model.num_classes
+        )
         shares = sharding.put({name: batch[name] for name in ("clip", "label")}, parts.mesh)
         state, found = step_fn(state, shares)
-        window.add(found)
-        due = _due(parts, window.step)
-        if due:
+        window.add(found, batch["index"])
+        due, stop = _due(parts, window.step), interruption.reached()
+        if due or stop:
             bad.share()
-            window.check()
+            window.check(guard)
+            hang.rest()
         if "line" in due:
-            _report(parts, window, events, log)
+            _report(parts, window, outlets)
             window = progress.Window(window.step)
         with window.paused():
-            precise = _precise_statistics(parts, state) if {"validate", "save"} & due else {}
-            if "validate" in due:
-                metrics = _metrics(_evaluate(parts, state, precise, "val", events, log))
-            if "save" in due:
-                checkpoints.save(state, {"bad": bad.known, "metrics": metrics}, precise)
+            precise = _precise_statistics(parts, state) if due - {"line"} and not stop else {}
+            if "validate" in due and not stop:
+                with interruption.saving(partial(save, {}, validate=True)):
+                    validation = _evaluate(parts, state, precise, "val", outlets)
+                metrics = _metrics(validation)
+                so_far = _follow(parts, state, precise, metrics, so_far, outlets)
+            if "save" in due or stop or _is_over(parts, window.step, so_far):
+                save(precise, validate="validate" in due and stop)
+        if stop:
+            raise Interrupted(f"ended by SIGTERM after step {window.step}, which is saved")
+    interruption.end()
     return state
+
+
+def _is_over(parts: Parts, step: int, so_far: Best) -> bool:
+    return step >= parts.total_steps or best.is_enough(so_far, parts.config.train.patience)
 
 
 def _due(parts: Parts, step: int) -> set[str]:
@@ -245,15 +182,13 @@ def _due(parts: Parts, step: int) -> set[str]:
     return {name for name, wanted in due.items() if wanted}
 
 
-def _report(
-    parts: Parts, window: progress.Window, events: Events | NoEvents, log: Callable[[str], None]
-) -> None:
+def _report(parts: Parts, window: progress.Window, outlets: Outlets) -> None:
     """The progress line, and the same figures for TensorBoard."""
     step, values = window.step, window.means(parts.config.train.batch_size)
-    log(progress.line(step, parts.total_steps, parts.steps_per_epoch, values))
+    outlets.log(progress.line(step, parts.total_steps, parts.steps_per_epoch, values))
     rate = float(parts.schedule(step - 1))
     curves = {"train/learning_rate": rate} | {f"train/{k}": v for k, v in values.items()}
-    events.scalars(step, curves)
+    outlets.events.scalars(step, curves)
 
 
 def _precise_statistics(parts: Parts, state: TrainState) -> dict:
@@ -262,20 +197,40 @@ def _precise_statistics(parts: Parts, state: TrainState) -> dict:
     return precise_bn.statistics(parts.model, state.tested, parts.loader(), parts.mesh, settings)
 
 
-def _evaluate(
+def _follow(
     parts: Parts,
     state: TrainState,
     precise: dict,
-    name: str,
-    events: Events | NoEvents,
-    log: Callable[[str], None],
+    metrics: dict[str, float],
+    so_far: Best,
+    outlets: Outlets,
+) -> Best:
+    """The best validation after one with these metrics; weights that are better are kept."""
+    name, step = best.metric(parts.config), int(state.step)
+    if not name:
+        return so_far
+    so_far = so_far.after(metrics[name], step)
+    if so_far.step == step:
+        outlets.checkpoints.keep_best(step, state.tested | precise, {"metrics": metrics})
+    if best.is_enough(so_far, parts.config.train.patience):
+        outlets.log(
+            f"stops early: {so_far.since} validations in a row had no better {name} than"
+            f" {so_far.value:.4f}, after step {so_far.step}"
+        )
+    return so_far
+
+
+def _evaluate(
+    parts: Parts, state: TrainState, precise: dict, name: str, outlets: Outlets
 ) -> evaluate.Evaluation:
     """Tests under the protocol `name` ("val" or "test") on the test videos, and says so."""
     protocol, settings = parts.protocols[name], evaluate.settings(parts.config)
-    variables = state.tested | precise
-    found = evaluate.run(parts.model, variables, parts.test_videos, protocol, settings)
-    events.scalars(int(state.step), {f"{name}/{k}": v for k, v in _metrics(found).items()})
-    log(results.summary(name, found, parts.videos.label_names if name == "test" else ()))
+    variables, watch = state.tested | precise, outlets.interruption.watch
+    found = evaluate.run(parts.model, variables, parts.test_videos, protocol, settings, watch)
+    figures = {f"{name}/{k}": v for k, v in _metrics(found).items()}
+    outlets.events.scalars(int(state.step), figures)
+    names = parts.videos.label_names if name == "test" else ()
+    outlets.log(results.summary(name, found, names))
     return found
 
 

@@ -1,17 +1,18 @@
 """What is said about a training run while it runs: the progress line and the bad videos."""
 
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from jaxaction import distributed, evaluate
 from jaxaction.data_tools import check_videos
 from jaxaction.errors import InputError
+from jaxaction.guard import Guard
 
 
 class Window:
@@ -20,6 +21,7 @@ class Window:
     def __init__(self, first_step: int) -> None:
         self.step = first_step
         self._metrics: list[dict[str, jax.Array]] = []
+        self._videos: list[np.ndarray] = []
         self._waited = 0.0
         self._started = time.monotonic()
 
@@ -30,18 +32,23 @@ class Window:
         self._waited += time.monotonic() - begin
         return batch
 
-    def add(self, metrics: dict[str, jax.Array]) -> None:
-        """Counts a step. Waits for the one before it, so that batches don't pile up on a device."""
+    def add(self, metrics: dict[str, jax.Array], videos: np.ndarray) -> None:
+        """Counts a step, and keeps the indices of its videos.
+
+        Waits for the one before it, so that batches don't pile up on a device.
+        """
         self._metrics.append(metrics)
+        self._videos.append(videos)
         self.step += 1
         if len(self._metrics) > 1:
             jax.block_until_ready(self._metrics[-2])
 
-    def check(self) -> None:
-        """Waits for all steps; InputError, naming the step, if a loss or gradient is not finite."""
+    def check(self, guard: Guard) -> None:
+        """Waits for all steps; InputError, as the guard says, for the first that went wrong."""
         self._metrics = jax.device_get(self._metrics)
-        for step, metrics in enumerate(self._metrics, self.step - len(self._metrics) + 1):
-            _check_finite(step, metrics)
+        first = self.step - len(self._metrics) + 1
+        for i, (metrics, videos) in enumerate(zip(self._metrics, self._videos, strict=True)):
+            guard.check(first + i, metrics, videos)
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -66,13 +73,27 @@ class Window:
         }
 
 
-def _check_finite(step: int, metrics: dict[str, np.ndarray]) -> None:
-    for name in ("loss", "grad_norm"):
-        if not math.isfinite(metrics[name]):
-            raise InputError(
-                f"step {step}: {name} is {metrics[name]}; the last checkpoint before it is kept;"
-                " lower optim.learning_rate or optim.clip_norm, or set compute to float32"
-            )
+def heading(parts: Any, step: int) -> str:
+    """What a run begins with, after `step`; `parts` are the loop's."""
+    train = parts.config.train
+    begin = f"goes on after step {step} of" if step else "takes"
+    return (
+        f"{parts.config.model.name} {begin} {parts.total_steps} steps on {len(parts.videos)} videos"
+        f" ({parts.steps_per_epoch} an epoch); batch {train.batch_size} on {parts.mesh.size}"
+        f" {jax.devices()[0].platform} devices, learning rate {parts.schedule.learning_rate:g}"
+        + scaling(parts.config)
+    )
+
+
+def scaling(config: ConfigDict) -> str:
+    """How the learning rate follows the batch, where it does."""
+    reference = config.optim.reference_batch
+    if reference in (0, config.train.batch_size):
+        return ""
+    return (
+        f" ({config.optim.learning_rate:g} for a batch of {reference};"
+        " --config.optim.reference_batch=0 leaves it)"
+    )
 
 
 def line(step: int, total: int, steps_per_epoch: int, values: dict[str, float]) -> str:

@@ -21,17 +21,23 @@ MAY_CHANGE = (
     "train.checkpoint_every_steps",
     "train.epochs",
     "train.eval_every_epochs",
+    "train.hang_seconds",
     "train.keep",
     "train.log_every_steps",
+    "train.max_loss_factor",
 )
 
 
-def check(workdir: str, config: ConfigDict) -> None:
-    """Raises InputError, naming the first differing keys, if another config's run lives there."""
+def check(workdir: str, config: ConfigDict, stored: dict | None = None) -> None:
+    """Raises InputError, naming the first differing keys, if another config's run lives there.
+
+    `stored` is the config of its newest good checkpoint, as JSON values; only without one does
+    `config.json` count, which has no digest and may be damaged or lost.
+    """
     path = Path(workdir) / NAME
-    if not path.is_file():
+    if not (stored or path.is_file()):
         return
-    old = _flat(_stored(path))
+    old = _flat(stored or _stored(path))
     new = _flat(from_config.to_dict(config))
     differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     differing = [key for key in differing if not _may_change(key)]

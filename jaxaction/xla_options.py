@@ -2,6 +2,7 @@
 
 import functools
 import os
+from typing import Any
 
 import jax
 
@@ -20,10 +21,15 @@ def for_inference() -> dict[str, str]:
     return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
 
 
-def for_training() -> dict[str, str]:
+def for_training(deterministic: bool = False) -> dict[str, Any]:
     """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
-    norms have many, stay with YNNPACK, too."""
-    return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    norms have many, stay with YNNPACK, too.
+
+    `deterministic` has GPUs compute the same bits each time, without trying which kernel is the
+    fastest and without sums in the order in which threads come. CPUs do so anyway.
+    """
+    options = {"xla_gpu_deterministic_ops": True} if deterministic else {}
+    return options | _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
 
 
 def for_one_run() -> dict[str, int]:

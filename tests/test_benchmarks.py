@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
-from benchmarks import hlo, layers, loop, models, motion, stand_ins, worker
+from benchmarks import damage, faults, hlo, layers, loop, models, motion, stand_ins, worker
 from jaxaction.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -248,3 +249,21 @@ ENTRY %main (x: f32[8,4,4,32], k: f32[3,3,32,32]) -> f32[8,4,4,32] {
 }
 """
     assert hlo.left_over(text) == ["f32[8,2,2,32] window={size=3x3} a/b"]
+
+
+def test_what_was_lost_in_disturbed_runs_is_told_kind_by_kind():
+    found = json.loads((ROOT / "benchmarks" / "results" / "cpu_faults.json").read_text())
+    text = faults.table(found)
+    assert "| kill -9 in a save | 5 | -9 | 0.0 to 0.0 | 9 to 10 |" in text
+    assert "in the end: the same bits as without disturbance" in text
+    assert text in (ROOT / "docs" / "reliability.md").read_text()
+    found["same_bits_in_the_end"] = False
+    assert "in the end: OTHER bits" in faults.table(found)
+
+
+def test_states_that_differ_in_a_bit_or_in_a_name_are_not_the_same():
+    state = {"step": 1, "arrays": {"a": np.float32([1.0, 2.0])}}
+    other = {"step": 1, "arrays": {"a": np.nextafter(state["arrays"]["a"], np.float32(3))}}
+    assert damage.same(state, {"step": 1, "arrays": {"a": np.float32([1.0, 2.0])}})
+    assert not damage.same(state, other)
+    assert not damage.same(state, {"step": 1, "arrays": {"b": np.float32([1.0, 2.0])}})

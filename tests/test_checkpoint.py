@@ -1,5 +1,7 @@
 import copy
+import itertools
 import shutil
+import subprocess
 
 import grain
 import grain.checkpoint
@@ -67,6 +69,7 @@ def test_a_run_is_loaded_from_its_directory_alone(run, config, state):
     found = checkpoint.load_run(str(run))
     assert found.step == 4
     assert found.config.to_dict() == config.to_dict()
+    assert checkpoint.stored_config(str(run), 4) == from_config.to_dict(config)
     assert found.config.data.size == (16, 16)
     assert found.label_names == NAMES
     assert found.protocol == Protocol("segments", 2, 1, 1, 20, "center", (16, 16), "prob")
@@ -107,6 +110,62 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_used(run):
     assert lines[0].endswith(" is damaged")
 
 
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES = {
+    "emptied": lambda path: path.write_bytes(b""),
+    "cut in half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "flipped": lambda path: path.write_bytes(flipped(path.read_bytes())),
+    "deleted": lambda path: path.unlink(),
+}
+
+
+def test_damage_to_any_file_is_named_and_the_checkpoint_before_used(run):
+    newest = run / "checkpoints" / "4"
+    files = [path for path in sorted(newest.rglob("*")) if path.is_file()]
+    assert {"metadata", "manifest.ocdbt", digests.NAME} <= {path.name for path in files}
+    for path, (how, harm) in itertools.product(files, DAMAGES.items()):
+        content, lines = path.read_bytes(), []
+        harm(path)
+        assert checkpoint.newest_good(str(run), lines.append) == 2, (path, how)
+        path.write_bytes(content)
+        (line,) = lines
+        assert line.startswith(f"checkpoint {newest} is not used: ")
+        named = str(path.relative_to(newest))
+        assert named in line or path.name == digests.NAME  # a wrong digest is another file's
+    assert checkpoint.newest_good(str(run), str) == 4
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 700 kB; mounting one takes a superuser, and on some machines more."""
+    command = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", str(tmp_path)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_keeps_the_checkpoints_before_and_room_lets_it_go_on(small_disk, config, state):
+    full = f"^checkpoint {small_disk}/checkpoints/4 can't be written .No space left on device.; old"
+    ballast = small_disk / "ballast"
+    with Checkpoints(str(small_disk), config, NAMES, keep=2) as checkpoints:
+        checkpoints.save(at(state, 2), {})
+        room = shutil.disk_usage(small_disk).free
+        for left in (0, 60_000):
+            ballast.write_bytes(bytes(room - left))
+            with pytest.raises(InputError, match=full):
+                checkpoints.save(at(state, 4), {})
+            assert [path.name for path in (small_disk / "checkpoints").iterdir()] == ["2"]
+    ballast.unlink()
+    with Checkpoints(str(small_disk), config, NAMES, keep=2) as checkpoints:
+        checkpoints.save(at(state, 4), {})
+    assert checkpoint.load_run(str(small_disk)).step == 4
+
+
 def test_a_save_that_was_cut_off_is_passed_over(run):
     (run / "checkpoints" / "4" / digests.NAME).unlink()
     shutil.rmtree(run / "checkpoints" / "4" / "variables")
@@ -133,6 +192,10 @@ def test_without_an_undamaged_checkpoint_nothing_is_loaded(run):
     damage(run, 4)
     with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
         checkpoint.load_run(str(run), lambda line: None)
+    for path in run.glob(f"checkpoints/*/{digests.NAME}"):
+        path.unlink()  # one alone would be a first save that was cut off
+    with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
+        checkpoint.newest_good(str(run), str)
 
 
 def test_a_directory_without_checkpoints_is_an_input_error(tmp_path):

@@ -1,3 +1,5 @@
+import pytest
+
 from jaxaction import digests
 
 
@@ -28,6 +30,7 @@ def test_folder_without_digests_was_cut_off(tmp_path):
     assert digests.problem(tmp_path) == digests.CUT_OFF
 
 
-def test_damaged_digests_are_named(tmp_path):
-    (folder(tmp_path) / digests.NAME).write_text('{"b"')
+@pytest.mark.parametrize("content", ['{"b"', "", "{}", "[]"])
+def test_damaged_digests_are_named(tmp_path, content):
+    (folder(tmp_path) / digests.NAME).write_text(content)
     assert digests.problem(tmp_path) == "digests.json is damaged"

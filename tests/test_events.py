@@ -1,6 +1,8 @@
 import subprocess
 import sys
+from unittest import mock
 
+import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from jaxaction.events import Events
@@ -38,3 +40,16 @@ def test_writing_needs_no_tensorflow(tmp_path):
         "assert not [m for m in sys.modules if m.split('.')[0] == 'tensorflow']"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_full_disk_is_told_of_unless_another_error_ends_the_run(tmp_path):
+    def run(error):
+        with Events(str(tmp_path), 0) as events:
+            events._writer.close = mock.Mock(side_effect=OSError(28, "full"))
+            if error:
+                raise error
+
+    with pytest.raises(OSError, match="full"):
+        run(None)
+    with pytest.raises(KeyError):
+        run(KeyError())

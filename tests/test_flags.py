@@ -1,5 +1,6 @@
 """Command lines: what they give, and the one line that each mistake gives."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxaction import flags
 from jaxaction.errors import InputError
+from jaxaction.interruption import Interrupted
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -185,13 +187,35 @@ def test_a_bug_keeps_its_traceback():
         flags.run_main(lambda argv: 1 // 0)
 
 
-def test_an_interrupt_leaves_with_130():
+def leave(error):
     def main(argv):
-        raise KeyboardInterrupt
+        raise error
 
     with pytest.raises(SystemExit) as caught:
         flags.run_main(main)
-    assert caught.value.code == 130
+    return caught.value.code
+
+
+def test_an_interrupt_leaves_with_130():
+    assert leave(KeyboardInterrupt()) == 130
+
+
+def test_sigterm_that_was_waited_for_leaves_with_143(capsys):
+    assert leave(Interrupted("ended by SIGTERM after step 7, which is saved")) == 143
+    said = capsys.readouterr().err
+    assert said.endswith(
+        "ended by SIGTERM after step 7, which is saved; the same command goes on\n"
+    )
+
+
+def test_a_full_disk_ends_with_a_line_and_exit_code_2_and_other_errors_do_not(capsys):
+    assert leave(OSError(errno.ENOSPC, "No space left on device", "events")) == 2
+    line = (
+        "[Errno 28] No space left on device: 'events'; make room there, then give the same command"
+    )
+    assert capsys.readouterr().err.endswith(f": {line}\n")
+    with pytest.raises(PermissionError):
+        flags.run_main(lambda argv: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
 
 
 def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():

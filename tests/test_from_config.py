@@ -1,4 +1,5 @@
 import json
+from unittest import mock
 
 import jax
 import pytest
@@ -250,3 +251,11 @@ def test_an_unknown_compute_is_named(config):
     config.compute = "float16"
     with pytest.raises(InputError, match="compute 'float16' is none of float32, tf32, bfloat16"):
         from_config.set_precision(config)
+
+
+def test_the_largest_loss_is_the_factor_times_that_of_guessing(config):
+    videos, schedule = mock.Mock(), from_config.optimizer(config, 3)[1]
+    config.model.num_classes, config.train.max_loss_factor = 4, 10.0
+    assert from_config.guard(config, schedule, videos).max_loss == pytest.approx(13.863, abs=1e-3)
+    config.train.max_loss_factor = 0.0
+    assert from_config.guard(config, schedule, videos).max_loss == 0

@@ -3,11 +3,14 @@
 import importlib
 import json
 import os
+import re
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -23,11 +26,25 @@ from tests import tiny_run
 ROOT = Path(__file__).parent.parent
 
 CONFIG = """
+import os, signal, time
 from pathlib import Path
+from jaxaction import evaluate
+from jaxaction.data.annotations import AnnotationSource
 from tests import tiny_run
 
 def get_config(variant=""):
+    if variant == "preempted":
+        evaluate.run = preempted
+    if variant == "stuck":
+        AnnotationSource.__getitem__ = unanswered
     return tiny_run.config(Path(__file__).parent)
+
+def preempted(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+
+def unanswered(source, index):
+    time.sleep(60)
 """
 
 
@@ -46,13 +63,13 @@ def folder(tmp_path_factory):
         jax.config.update(name, value)
 
 
-def start(folder, workdir, *overrides, devices=1):
+def start(folder, workdir, *overrides, devices=1, variant=""):
     """A process that runs `train.py` on the tiny config."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": paths}
     env |= {"JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
-    command = [sys.executable, str(ROOT / "train.py"), "--config", str(folder / "tiny.py")]
+    command = [sys.executable, str(ROOT / "train.py"), "--config", f"{folder}/tiny.py:{variant}"]
     return subprocess.Popen(
         [*command, "--workdir", str(workdir), *(f"--config.{o}" for o in overrides)],
         env=env,
@@ -113,14 +130,6 @@ def test_a_run_says_what_it_does_and_ends_with_the_test(undisturbed):
     assert lines[-1].endswith("(6 videos)")
 
 
-def test_the_learning_rate_that_follows_the_batch_is_told(folder):
-    config = tiny_run.config(folder)
-    assert loop._scaling(config) == ""
-    config.optim.reference_batch = 8
-    told = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
-    assert loop._scaling(config) == told
-
-
 def test_a_run_writes_checkpoints_and_event_files(undisturbed):
     workdir, _ = undisturbed
     assert checkpoint.steps(str(workdir)) == [6, 8, 9]
@@ -158,27 +167,100 @@ def test_a_finished_run_is_only_tested_again(undisturbed, folder):
     assert lines[-1].splitlines()[-1].startswith("test top-1 ")
 
 
-def test_killed_runs_go_on_to_the_same_bits(folder):
-    """`kill -9` twice in the middle, each time at another place; then the same command again."""
-    overrides = ("train.epochs=40", "train.checkpoint_every_steps=10", "train.log_every_steps=50")
-    finish(start(folder, folder / "whole", *overrides))
-    for after in (20, 70):
-        process = start(folder, folder / "killed", *overrides)
-        wanted = folder / "killed" / "checkpoints" / str(after) / digests.NAME
-        while not wanted.exists() and process.poll() is None:
-            time.sleep(0.005)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert after <= checkpoint.steps(str(folder / "killed"))[-1] < 120
-    out, _ = finish(start(folder, folder / "killed", *overrides))
+def wait_for(pattern, process):
+    """Waits until something of that name is there, or the process has ended."""
+    while not list(pattern.parent.parent.glob(f"{pattern.parent.name}/{pattern.name}")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+
+
+def preempted_while_validating(begin, checkpoints):
+    _, err = finish(begin(variant="preempted"), code=143)
+    assert err == "ended by SIGTERM; saved; the same command goes on\n"
+    return 6, 6
+
+
+def killed_while_saving(begin, checkpoints):
+    process = begin()
+    wait_for(checkpoints / "20*", process)  # Orbax's name for it while it is being written, mostly
+    process.kill()
+    out, _ = process.communicate()
+    assert out.index("val top-1") < out.index("step 10/")  # of step 6, which SIGTERM had cut off
+    return 10, 29
+
+
+def preempted_while_training(begin, checkpoints):
+    process = begin()
+    while not (line := process.stdout.readline()).startswith("step 45/"):
+        assert line, process.communicate()
+    process.send_signal(signal.SIGTERM)
+    _, err = finish(process, code=143)
+    assert err.endswith("the same command goes on\n") and err.count("\n") == 1
+    return 45, 119
+
+
+def disk_full(begin, checkpoints):
+    """A limit for sizes of files, since a full disk needs a disk; `test_checkpoint` has one."""
+    process = begin()
+    wait_for(checkpoints / "60" / digests.NAME, process)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (9000, 9000))
+    _, err = finish(process, code=2)
+    assert re.fullmatch(
+        r"train.py: checkpoint \S+ can't be written \(File too large\); older ones are kept: make"
+        r" room there, then give the same command\n",
+        err,
+    )
+    return 60, 119
+
+
+DISTURBANCES = [
+    preempted_while_validating,
+    killed_while_saving,
+    preempted_while_training,
+    disk_full,
+]
+
+
+def test_a_disturbed_run_goes_on_to_the_same_bits(folder):
+    """Each disturbance, in turn, and the same command again."""
+    overrides = ("train.epochs=40", "train.checkpoint_every_steps=10", "train.log_every_steps=5")
+    undisturbed = start(folder, folder / "whole", *overrides)
+    disturbed = folder / "disturbed"
+    for disturb in DISTURBANCES:
+        begin = partial(start, folder, disturbed, *overrides)
+        least, most = disturb(begin, disturbed / "checkpoints")
+        assert least <= checkpoint.newest_good(str(disturbed), str) <= most, disturb.__name__
+    out, _ = finish(start(folder, disturbed, *overrides))
     assert "tsn goes on after step " in out
-    lines = (folder / "killed" / history.NAME).read_text().splitlines()
-    assert [json.loads(line)["step"] for line in lines if "train/loss" in line] == [50, 100, 120]
-    whole, killed = (everything(folder / name) for name in ("whole", "killed"))
+    finish(undisturbed)
+    lines = (disturbed / history.NAME).read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if "train/loss" in line]
+    assert steps == list(range(5, 121, 5))
+    whole, found = everything(folder / "whole"), everything(disturbed)
     assert whole["step"] == 120
     assert {"step", "meta", "variables", "optimizer"} == set(whole)
     assert jax.tree.leaves(whole["optimizer"])
-    jax.tree.map(np.testing.assert_array_equal, whole, killed)
+    jax.tree.map(np.testing.assert_array_equal, whole, found)
+
+
+def test_a_run_with_the_same_seed_has_the_same_bits(undisturbed, folder):
+    config = tiny_run.config(folder, log_every_steps=1)
+    loop.train(config, str(folder / "again"), str)
+    first, second = everything(undisturbed[0]), everything(folder / "again")
+    jax.tree.map(np.testing.assert_array_equal, first, second)
+
+
+def test_a_step_that_hangs_shows_every_threads_stack(folder):
+    process = start(folder, folder / "stuck", "train.hang_seconds=0.5", variant="stuck")
+    seen = []
+    while not any("in next_batch" in line for line in seen):
+        seen.append(process.stderr.readline())
+        assert seen[-1], process.communicate()
+    assert process.poll() is None  # it goes on waiting
+    process.kill()
+    process.communicate()
+    assert seen[0] == "Timeout (0:00:00.500000)!\n"
+    assert any(line.endswith("in unanswered\n") for line in seen)
 
 
 def test_two_devices_train_as_one_and_checkpoints_move_both_ways(undisturbed, folder):
@@ -205,6 +287,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_training_goes_on_before_it(und
     workdir, lines = folder / "damaged", []
     shutil.copytree(undisturbed[0], workdir)
     (workdir / "checkpoints" / "9" / "meta" / "metadata").write_text("{}")
+    (workdir / "config.json").write_text("{")  # the checkpoint has it, too
     loop.train(tiny_run.config(folder), str(workdir), lines.append)
     assert lines[0] == f"checkpoint {workdir}/checkpoints/9 is not used: meta/metadata is damaged"
     assert lines[1].startswith("tsn goes on after step 8 of 9 steps")
@@ -223,10 +306,16 @@ def test_a_directory_of_another_config_stays_as_it_was(undisturbed, folder):
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
 
 
+LOST = (
+    r"^step [2-9]: ((loss|grad_norm) is (nan|inf)|loss \S+ is above 54\.93|\S+ is not finite).*"
+    r" the last checkpoint before it is kept; learning rate \S+, videos (train\d+\.mp4(, |;)){4}"
+)
+
+
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(folder):
     config = tiny_run.config(folder, log_every_steps=50)
     config.optim.update(learning_rate=1e30, warmup_epochs=2.0, warmup_start=0.0)
-    with pytest.raises(InputError, match=r"^step [2-9]: (loss|grad_norm) is (nan|inf); the last"):
+    with pytest.raises(InputError, match=LOST):
         loop.train(config, str(folder / "nan"), str)
     run = checkpoint.load_run(str(folder / "nan"))
     assert run.step == 2

@@ -7,6 +7,8 @@ from jaxaction import progress
 from jaxaction.data.records import Record
 from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
+from jaxaction.guard import Guard
+from tests import tiny_run
 from tests.data.videos import encoded
 
 
@@ -18,6 +20,14 @@ def test_line_has_all_its_parts():
     )
 
 
+def test_the_learning_rate_that_follows_the_batch_is_told(tmp_path):
+    config = tiny_run.config(tmp_path)
+    assert progress.scaling(config) == ""
+    config.optim.reference_batch = 8
+    told = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
+    assert progress.scaling(config) == told
+
+
 def test_clock_shows_hours_when_there_are_some():
     assert [progress.clock(s) for s in (0, 59.6, 3599, 3661)] == [
         "0:00",
@@ -27,15 +37,19 @@ def test_clock_shows_hours_when_there_are_some():
     ]
 
 
+VIDEOS = np.array([0, 1])
+GUARD = Guard(rate=lambda step: 0.1, name="video{}".format, max_loss=0.0)
+
+
 def metrics(loss, norm=1.0):
     return {"loss": np.float32(loss), "grad_norm": np.float32(norm), "accuracy": np.float32(0.5)}
 
 
 def test_window_averages_its_steps():
     window = progress.Window(10)
-    window.add(metrics(1.0))
-    window.add(metrics(2.0))
-    window.check()
+    window.add(metrics(1.0), VIDEOS)
+    window.add(metrics(2.0), VIDEOS)
+    window.check(GUARD)
     values = window.means(batch_size=4)
     assert window.step == 12
     assert values["loss"] == 1.5
@@ -49,7 +63,7 @@ def test_waiting_for_data_counts_and_a_pause_does_not():
 
     window = progress.Window(0)
     window.next_batch(slow())
-    window.add(metrics(1.0))
+    window.add(metrics(1.0), VIDEOS)
     with window.paused():
         time.sleep(0.2)
     values = window.means(batch_size=1)
@@ -58,15 +72,12 @@ def test_waiting_for_data_counts_and_a_pause_does_not():
     assert values["data_share"] > 0.5
 
 
-@pytest.mark.parametrize(
-    ("bad", "name"), [(metrics(np.nan), "loss is nan"), (metrics(1.0, np.inf), "grad_norm is inf")]
-)
-def test_a_value_that_is_not_finite_names_the_step(bad, name):
+def test_the_first_step_that_went_wrong_is_named_with_its_videos():
     window = progress.Window(10)
-    for values in (metrics(1.0), bad, metrics(np.nan)):
-        window.add(values)
-    with pytest.raises(InputError, match=f"step 12: {name}; the last checkpoint before it is kept"):
-        window.check()
+    for i, loss in enumerate((1.0, np.nan, np.nan)):
+        window.add(metrics(loss), np.array([2 * i, 2 * i + 1]))
+    with pytest.raises(InputError, match="^step 12: loss is nan; .* videos video2, video3;"):
+        window.check(GUARD)
 
 
 class Videos(list):

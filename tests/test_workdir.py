@@ -1,7 +1,7 @@
 import pytest
 from ml_collections import ConfigDict
 
-from jaxaction import workdir
+from jaxaction import from_config, workdir
 from jaxaction.errors import InputError
 
 
@@ -30,6 +30,16 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
         "train.seed 0 there, 1 now; give another --workdir"
     )
     assert (tmp_path / workdir.NAME).read_bytes() == before
+
+
+def test_the_config_of_a_checkpoint_counts_where_there_is_one(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    stored = from_config.to_dict(config())
+    (tmp_path / workdir.NAME).write_text("{")
+    workdir.check(str(tmp_path), config(), stored)
+    (tmp_path / workdir.NAME).unlink()
+    with pytest.raises(InputError, match="train.seed 0 there, 1 now"):
+        workdir.check(str(tmp_path), config(seed=1), stored)
 
 
 def test_a_key_that_is_missing_there_is_named(tmp_path):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxaction import xla_options
+from jaxaction.models import layers
 
 BOTH = [xla_options.for_inference, xla_options.for_training]
 
@@ -43,6 +44,20 @@ def test_products_go_to_ynnpack_without_what_surrounds_them(options):
     bodies = [body for body in text.split("\n\n") if " dot(" in body]
     assert text.count("__ynn_fusion") == len(bodies) == 2
     assert not any(" maximum(" in body or " add(" in body for body in bodies)
+
+
+def test_repeatable_training_is_asked_of_gpus_by_an_option_that_the_jaxlib_has():
+    asked = {"xla_gpu_deterministic_ops": True}
+    assert xla_options.for_training(True) == xla_options.for_training() | asked
+    assert asked.keys().isdisjoint(xla_options.for_training())
+    jax.jit(lambda x: x + 1).lower(1.0).compile(compiler_options=asked)
+
+
+def test_pooling_has_a_gradient_that_gpus_can_repeat():
+    """XLA refuses to compile `select_and_scatter`, that of a `reduce_window`, to the same bits."""
+    pool = layers.max_pool
+    lowered = jax.jit(jax.grad(lambda x: pool(x, (1, 3, 3), (1, 2, 2), (0, 1, 1)).sum()))
+    assert "select_and_scatter" not in lowered.lower(jnp.ones((1, 2, 8, 8, 4))).as_text()
 
 
 @pytest.mark.parametrize("options", BOTH)

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import jax
 
-from jaxaction import flags, flops, from_config, initial, loop
+from jaxaction import flags, flops, from_config, initial
 from jaxaction.data_tools import bench_rates
 from jaxaction.data_tools.bench_rates import Stages
 from jaxaction.errors import InputError
+from jaxaction.parts import Parts, prepare
 
 
 class Rates(NamedTuple):
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     )
     initial.load(config, _say)
     initial.set_classes(config, _say)
-    parts = loop.prepare(config)
+    parts = prepare(config)
     cores, threads, platform = _cores(), config.data.num_threads, jax.default_backend()
     print(
         f"{config.model.name} ({args.config}) on {len(parts.videos)} videos, batch"
@@ -53,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(parts: loop.Parts, threads: list[int], seconds: float) -> Rates:
+def measure(parts: Parts, threads: list[int], seconds: float) -> Rates:
     """Takes about `seconds` for each figure, and the time to compile the step."""
     config, videos = parts.config, parts.videos
     _say("one thread, stage by stage")

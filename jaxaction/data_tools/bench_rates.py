@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from jaxaction import data, from_config, loop, sharding
+from jaxaction import data, from_config, sharding
 from jaxaction.data.decode import DecodeError
 from jaxaction.data.protocol import read_sampled
 from jaxaction.errors import InputError
+from jaxaction.parts import Parts, compile_step, create_state
 from jaxaction.train_state import TrainState
 
 ROUNDS = 5
@@ -82,14 +83,14 @@ def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -
     return found
 
 
-def step_rate(parts: loop.Parts, seconds: float, log: Callable[[str], None]) -> float:
+def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float:
     """Clips a second of the training step, when the next batch is always there."""
     batches = iter(parts.loader())
     first = next(batches)
     batches.close()
     batch = {name: first[name] for name in ("clip", "label")}
     state = jax.device_put(_any_state(parts), sharding.replicated(parts.mesh))
-    step = loop.compile_step(parts, state, log)
+    step = compile_step(parts, state, log)
 
     def work() -> int:
         nonlocal state
@@ -101,7 +102,7 @@ def step_rate(parts: loop.Parts, seconds: float, log: Callable[[str], None]) -> 
     return rate(work, seconds)
 
 
-def _any_state(parts: loop.Parts) -> TrainState:
+def _any_state(parts: Parts) -> TrainState:
     """A state of the right shapes whose numbers are harmless: a real one takes long to compile."""
     rng = np.random.default_rng(0)
 
@@ -110,7 +111,7 @@ def _any_state(parts: loop.Parts) -> TrainState:
             return np.zeros(leaf.shape, leaf.dtype)
         return rng.uniform(0.01, 0.05, leaf.shape).astype(leaf.dtype)
 
-    return jax.tree.map(values, jax.eval_shape(partial(loop.create_state, parts)))
+    return jax.tree.map(values, jax.eval_shape(partial(create_state, parts)))
 
 
 def _times(source: Any, transform: data.TrainTransform) -> Iterator[tuple[float, float, float]]:

@@ -1,0 +1,117 @@
+"""What a config names, built and checked against each other: all that a training is made of."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+import jaxaction
+from jaxaction import (
+    best,
+    device_memory,
+    footprint,
+    from_config,
+    sharding,
+    steps,
+    train_state,
+    xla_options,
+)
+from jaxaction.data import Protocol
+from jaxaction.optim import Schedule
+from jaxaction.train_state import TrainState
+
+
+class Parts(NamedTuple):
+    """What a config names; nothing has been written yet."""
+
+    config: ConfigDict
+    model: Any
+    optimizer: Any
+    schedule: Schedule
+    mesh: Mesh
+    videos: Any
+    loader: Callable[..., Any]  # loader(first_step) yields batches from there on
+    test_videos: Any
+    protocols: dict[str, Protocol]
+    steps_per_epoch: int
+    recipe: steps.Recipe
+
+    @property
+    def total_steps(self) -> int:
+        return round(self.config.train.epochs * self.steps_per_epoch)
+
+
+def prepare(config: ConfigDict) -> Parts:
+    """Builds the parts and checks them against each other; InputError for what does not fit."""
+    from_config.set_precision(config)
+    from_config.check_numbers(config)
+    best.check(config)
+    mesh = sharding.device_mesh()
+    sharding.check_batch(config.train.batch_size, mesh)
+    recipe = from_config.recipe(config, mesh.size)
+    from_config.train_transform(config)
+    protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
+    from_config.check_clips(config)
+    videos = from_config.source(config, "train")
+    loader = partial(from_config.train_loader, config, videos)
+    loader()  # refuses what can't be read so
+    steps_per_epoch = from_config.steps_per_epoch(config, videos)
+    optimizer, schedule = from_config.optimizer(config, steps_per_epoch)
+    return Parts(
+        config=config,
+        model=from_config.model(config),
+        optimizer=optimizer,
+        schedule=schedule,
+        mesh=mesh,
+        videos=videos,
+        loader=loader,
+        test_videos=from_config.source(config, "test"),
+        protocols=protocols,
+        steps_per_epoch=steps_per_epoch,
+        recipe=recipe,
+    )
+
+
+def create_state(parts: Parts) -> TrainState:
+    """The state before the first step, with fresh weights."""
+    key = jax.random.key(parts.config.train.seed)
+    variables = jaxaction.init(parts.model, from_config.clip_shape(parts.config), key)
+    return train_state.create(variables, parts.optimizer, bool(parts.recipe.ema_decay))
+
+
+def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
+    """The training step as a program for this mesh, compiled now to keep the progress line true.
+
+    `log` hears how long it took, and what the program takes of memory.
+    """
+    config, begin = parts.config, time.monotonic()
+    log("compiling the training step (kept for the next start)")
+    pixels, seed = (config.data.mean, config.data.std), config.train.seed
+    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
+    whole, split = sharding.replicated(parts.mesh), sharding.split(parts.mesh)
+    jitted = jax.jit(
+        step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
+    )
+    options = xla_options.for_training(config.train.deterministic)
+    compiled = jitted.lower(state, _batch(config)).compile(compiler_options=options)
+    log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
+    found = footprint.measure(compiled, state, config.train.batch_size)
+    multiple = from_config.batch_multiple(config, parts.mesh)
+    log(footprint.line(found, device_memory.total(), multiple))
+    return compiled
+
+
+def _batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+    shape = (config.train.batch_size, *from_config.clip_shape(config)[1:])
+    label = (shape[:1], jnp.int32)
+    if config.data.multi_label:
+        label = ((shape[0], config.model.num_classes), jnp.float32)
+    return {
+        "clip": jax.ShapeDtypeStruct(shape, jnp.uint8),
+        "label": jax.ShapeDtypeStruct(*label),
+    }
