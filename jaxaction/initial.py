@@ -14,7 +14,7 @@ from jaxaction.interop.layout import some
 HEAD = "cls_head"
 # What is the new run's own of a model; all else is part of what the weights were trained for.
 OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
-OWN |= {"parent", "name", "dtype", "folded"}
+OWN |= {"frozen_stages", "norm_eval", "partial_bn", "remat", "parent", "name", "dtype", "folded"}
 
 Log = Callable[[str], None]
 

@@ -27,6 +27,7 @@ from jaxaction import (
 from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good
 from jaxaction.data import Protocol
 from jaxaction.events import Events
+from jaxaction.models import remat
 from jaxaction.optim import Schedule
 from jaxaction.train_state import TrainState
 
@@ -180,7 +181,8 @@ def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) ->
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
     )
-    compiled = jitted.lower(state, batch).compile(compiler_options=xla_options.for_training())
+    options = xla_options.for_training(remat.is_used(parts.model))
+    compiled = jitted.lower(state, batch).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     return compiled
 

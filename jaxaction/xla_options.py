@@ -6,6 +6,7 @@ import os
 import jax
 
 _KEY = "xla_cpu_experimental_ynn_fusion_type"  # what XLA hands to YNNPACK on CPUs
+_PASSES = "xla_disable_hlo_passes"
 
 
 def for_inference() -> dict[str, str]:
@@ -20,10 +21,17 @@ def for_inference() -> dict[str, str]:
     return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
 
 
-def for_training() -> dict[str, str]:
+def for_training(remat: bool = False) -> dict[str, str]:
     """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
-    norms have many, stay with YNNPACK, too."""
-    return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    norms have many, stay with YNNPACK, too.
+
+    `remat`: the network computes activations again. XLA drops the barriers before that early on
+    CPUs, finds that all is there already and keeps it; so that pass is left out.
+    """
+    fusions = _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    if not remat or jax.default_backend() != "cpu" or _PASSES in os.environ.get("XLA_FLAGS", ""):
+        return fusions
+    return fusions | {_PASSES: "cse_barrier_expander"}
 
 
 def for_one_run() -> dict[str, int]:
