@@ -209,12 +209,12 @@ def _merge_paths(slow: dict, fast: dict, config: dict[str, Any]) -> dict[str, An
             f"fast_pathway.base_channels {narrow} is not slow_pathway.base_channels {width} over "
             f"channel_ratio {config['channel_ratio']}, which the lateral connections need"
         )
-    config = {"depth": slow.pop("depth"), "width": width, "in_channels": channels}
+    both = {"depth": slow.pop("depth"), "width": width, "in_channels": channels}
     for key in ("frozen_stages", "norm_eval", "remat"):
         if key in slow and slow[key] == fast.get(key):
-            config[key] = slow.pop(key)
+            both[key] = slow.pop(key)
             del fast[key]
-    return config | {"slow": slow, "fast": fast}
+    return both | {"slow": slow, "fast": fast}
 
 
 def _resnet2d(backbone: Options) -> dict[str, Any]:
