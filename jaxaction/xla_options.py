@@ -25,8 +25,9 @@ def for_training(remat: bool = False) -> dict[str, str]:
     """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
     norms have many, stay with YNNPACK, too.
 
-    `remat`: the network computes activations again. XLA drops the barriers before that early on
-    CPUs, finds that all is there already and keeps it; so that pass is left out.
+    `remat`: the network computes activations again. On CPUs XLA drops the barriers before that
+    early, then takes the first copy or makes the second as soon, and no memory is saved; so that
+    pass is left out.
     """
     fusions = _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
     if not remat or jax.default_backend() != "cpu" or _PASSES in os.environ.get("XLA_FLAGS", ""):
