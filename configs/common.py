@@ -42,7 +42,7 @@ def motions(model: dict) -> ConfigDict:
     optim = ConfigDict(_optim() | {"decay_epochs": train.get_oneway_ref("epochs")})
     return ConfigDict(
         {
-            "model": model | {"num_classes": 12},
+            "model": model | TRAINING | {"num_classes": 12},
             "data": data,
             "optim": optim,
             "train": train,
@@ -129,11 +129,24 @@ def flow(config: ConfigDict, channels: int) -> None:
     config.data.update(mean=(128.0,) * channels, std=(128.0,) * channels)
 
 
+def finetune(config: ConfigDict, learning_rate: float) -> None:
+    """Twenty epochs on videos of one's own from the weights of `init_from`.
+
+    The classes are those of the videos, the learning rate is that of a batch of 32 clips.
+    """
+    warmup(config, epochs=1.0)
+    steps(config, (12.0, 18.0))
+    config.train.update(batch_size=32, epochs=20.0, eval_every_epochs=1)
+    config.optim.update(learning_rate=learning_rate, reference_batch=32)
+
+
 def thirty_views(config: ConfigDict) -> None:
     """The test of the 3D families: ten clips along the video, each in three crops of 256x256."""
     config.test.update(num_clips=10, crops="three", size=(256, 256))
 
 
+# What only training knows of a network; nothing is frozen, and every activation kept.
+TRAINING = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
 FULL_SIZE = {"stage_blocks": (), "width": 64}
 
 

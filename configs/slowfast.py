@@ -60,6 +60,12 @@ def r101_8x8(config: ConfigDict) -> None:
     config.model.depth = 101
 
 
+def r101_remat_8x8(config: ConfigDict) -> None:
+    """The same numbers from less memory: the first two stages are computed twice."""
+    r101_8x8(config)
+    config.model.remat = (1, 2)
+
+
 def r101_r50_4x16(config: ConfigDict) -> None:
     """A slow path of 101 layers beside a fast one of 50, on 32 GPUs."""
     r50_4x16(config)
@@ -110,4 +116,8 @@ VARIANTS = {
         PEAK,
     ),
     "r50-precise-4x16-k400": Variant(r50_precise_4x16, note="precise batch norm; not measured"),
+    "r101-remat-8x8-k400": Variant(
+        r101_remat_8x8,
+        note="r101-8x8-k400 in less memory and more time",
+    ),
 }

@@ -115,6 +115,14 @@ def r50_in1k_8x8_k710(config: ConfigDict) -> None:
     config.model.update(num_classes=710, bn_group=8)
 
 
+def r50_frozen_8x8(config: ConfigDict) -> None:
+    """No recipe of the reference's: stem and first stage as pretrained, and all norms' statistics,
+    which batches of a few clips would spoil."""
+    r50_8x8(config)
+    common.finetune(config, learning_rate=0.01)
+    config.model.update(frozen_stages=1, norm_eval=True)
+
+
 # After every second block of the second and the third stage.
 NON_LOCAL = ((0, 0, 0), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 0, 0))
 
@@ -214,5 +222,9 @@ VARIANTS = {
     "r50-averaged-8x8-k400": Variant(
         r50_averaged_8x8,
         note="a large batch, averaged weights and smoothed labels; not measured",
+    ),
+    "r50-frozen-8x8-finetune": Variant(
+        r50_frozen_8x8,
+        note="for videos of one's own, with init_from, whose classes count; not measured",
     ),
 }

@@ -21,7 +21,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
         {"name": "tsm", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
-        | {"num_segments": 8, "shift_div": 8, "dropout": 0.2, "bn_group": 0}
+        | {"num_segments": 8, "shift_div": 8, "dropout": 0.2, "bn_group": 0, "partial_bn": False}
     )
     config.data.update(sampling="segments", clip_len=8)
     config.model.num_segments = config.data.get_oneway_ref("clip_len")
@@ -72,7 +72,8 @@ def r50_nl_embedded_gaussian_1x1x8(config: ConfigDict) -> None:
 
 
 def mobilenetv2_1x1x8(config: ConfigDict) -> None:
-    config.model = ConfigDict({"name": "tsm_mobilenetv2", "num_segments": 8, "shift_div": 8})
+    fields = {"name": "tsm_mobilenetv2", "num_segments": 8, "shift_div": 8}
+    config.model = ConfigDict(fields | common.TRAINING)
     config.model.num_segments = config.data.get_oneway_ref("clip_len")
     r50_1x1x8(config)
     common.steps(config, (40.0, 80.0))

@@ -22,7 +22,7 @@ def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
     config = common.motions(
         {"name": "tsn", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
-        | {"dropout": 0.2, "bn_group": 0}
+        | {"dropout": 0.2, "bn_group": 0, "partial_bn": False}
     )
     config.data.update(sampling="segments", clip_len=8)
     common.apply(VARIANTS, variant, config)
@@ -88,6 +88,13 @@ def r50_1x1x16_sthv2(config: ConfigDict) -> None:
     config.data.update(clip_len=16, crop="multi_scale_13")
 
 
+def r50_partial_bn_1x1x8(config: ConfigDict) -> None:
+    """No recipe of the reference's: norms as pretrained, but for the first; Wang et al. 2016."""
+    r50_1x1x8(config)
+    common.finetune(config, learning_rate=0.001)
+    config.model.update(partial_bn=True, dropout=0.8)
+
+
 VARIANTS = {
     "r50-1x1x3-k400": Variant(
         r50_1x1x3,
@@ -145,5 +152,9 @@ VARIANTS = {
         36.91,
         68.77,
         "the README says 24.33 M parameters, those of 400 classes",
+    ),
+    "r50-partial-bn-1x1x8-finetune": Variant(
+        r50_partial_bn_1x1x8,
+        note="for videos of one's own, with init_from, whose classes count; not measured",
     ),
 }

@@ -18,12 +18,14 @@ from jaxaction.data.protocol import check as check_protocol
 from jaxaction.errors import InputError
 from jaxaction.guard import Guard, loss_limit
 from jaxaction.models.heads import view_logits
+from jaxaction.models.trainable import frozen_parameters
 
 # The lowest and the highest value of numbers that a user may set.
 _RANGES = {
     "model.num_classes": (1, math.inf),
     "model.width": (1, math.inf),
     "model.dropout": (0, 1),
+    "model.frozen_stages": (-1, math.inf),
     "data.num_threads": (0, math.inf),
     "data.max_bad_share": (0, 1),
     "optim.learning_rate": (0, math.inf),
@@ -226,7 +228,10 @@ def _fields(kind: type, section: ConfigDict) -> Any:
 
 
 def optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, optim.Schedule]:
-    """The optax chain of `config.optim`, and its learning rate as a function of the step."""
+    """The optax chain of `config.optim`, and its learning rate as a function of the step.
+
+    It leaves the parameters that `config.model` freezes as they are.
+    """
     section = config.optim
     values = {name: section[name] for name in optim.Schedule._fields[2:] if name in section}
     if section.warmup_samples:
@@ -246,7 +251,7 @@ def optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, optim.Sche
         section.clip_norm,
         section.multipliers,
     )
-    return chain, schedule
+    return optim.freeze(chain, frozen_parameters(model(config))), schedule
 
 
 def steps_per_epoch(config: ConfigDict, videos: Any) -> int:

@@ -14,7 +14,7 @@ from jaxaction.interop.layout import some
 HEAD = "cls_head"
 # What is the new run's own of a model; all else is part of what the weights were trained for.
 OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
-OWN |= {"parent", "name", "dtype", "folded"}
+OWN |= {"frozen_stages", "norm_eval", "partial_bn", "remat", "parent", "name", "dtype", "folded"}
 
 Log = Callable[[str], None]
 
@@ -44,10 +44,24 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
 def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
     ours, theirs = from_config.model(config), from_config.model(run.config)
     for name in ours.__dataclass_fields__:
-        if name not in OWN and getattr(ours, name) != getattr(theirs, name):
-            value = run.config.model.get(name, getattr(theirs, name))
-            config.model[name] = dict(value) if hasattr(value, "items") else value
-            log(f"as there: model.{name}={value}")
+        if name in OWN or _network(getattr(ours, name)) == _network(getattr(theirs, name)):
+            continue
+        value = run.config.model.get(name, getattr(theirs, name))
+        if hasattr(value, "items"):
+            value = _network(value) | _own(getattr(ours, name))
+        config.model[name] = value
+        log(f"as there: model.{name}={value}")
+
+
+def _network(value: Any) -> Any:
+    """A field's value; of the fields of one of SlowFast's paths those that make the network."""
+    if not hasattr(value, "items"):
+        return value
+    return {key: item for key, item in value.items() if key not in OWN}
+
+
+def _own(value: Any) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key in OWN}
 
 
 def set_classes(config: ConfigDict, log: Log) -> None:

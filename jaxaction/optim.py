@@ -154,6 +154,26 @@ def scale_by_multiplier(table: tuple) -> optax.GradientTransformation:
     return optax.stateless(lambda u, p: jax.tree_util.tree_map_with_path(scale, u))
 
 
+def freeze(
+    optimizer: optax.GradientTransformation, names: frozenset[str]
+) -> optax.GradientTransformation:
+    """`optimizer` for all parameters but those of these names, which stay as they are to the bit.
+
+    They have no weight decay and no moments, and don't count in the clipped norm.
+    """
+
+    def labels(params):
+        return jax.tree_util.tree_map_with_path(
+            lambda path, _: "frozen" if path_name(path) in names else "trained", params
+        )
+
+    if not names:
+        return optimizer
+    # -0.0, since adding it changes no number, and adding 0.0 changes -0.0.
+    still = optax.chain(optax.set_to_zero(), optax.scale(-1.0))
+    return optax.partition({"trained": optimizer, "frozen": still}, labels)
+
+
 def chain(
     name: str,
     schedule: Schedule,

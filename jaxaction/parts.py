@@ -22,6 +22,7 @@ from jaxaction import (
     xla_options,
 )
 from jaxaction.data import Protocol
+from jaxaction.models import remat
 from jaxaction.optim import Schedule
 from jaxaction.train_state import TrainState
 
@@ -97,7 +98,8 @@ def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) ->
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
     )
-    options = xla_options.for_training(config.train.deterministic)
+    kinds = (config.train.deterministic, remat.is_used(parts.model))
+    options = xla_options.for_training(*kinds)
     compiled = jitted.lower(state, _batch(config)).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     found = footprint.measure(compiled, state, config.train.batch_size)

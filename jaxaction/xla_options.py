@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 _KEY = "xla_cpu_experimental_ynn_fusion_type"  # what XLA hands to YNNPACK on CPUs
+_PASSES = "xla_disable_hlo_passes"
 
 
 def for_inference() -> dict[str, str]:
@@ -21,15 +22,23 @@ def for_inference() -> dict[str, str]:
     return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
 
 
-def for_training(deterministic: bool = False) -> dict[str, Any]:
+def for_training(deterministic: bool = False, remat: bool = False) -> dict[str, Any]:
     """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
     norms have many, stay with YNNPACK, too.
 
     `deterministic` has GPUs compute the same bits each time, without trying which kernel is the
     fastest and without sums in the order in which threads come. CPUs do so anyway.
+
+    `remat`: the network computes activations again. On CPUs XLA drops the barriers before that
+    early, then takes the first copy or makes the second as soon, and no memory is saved; so that
+    pass is left out.
     """
-    options = {"xla_gpu_deterministic_ops": True} if deterministic else {}
-    return options | _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    options = _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
+    if deterministic:
+        options["xla_gpu_deterministic_ops"] = True
+    if remat and jax.default_backend() == "cpu" and _PASSES not in os.environ.get("XLA_FLAGS", ""):
+        options[_PASSES] = "cse_barrier_expander"
+    return options
 
 
 def for_one_run() -> dict[str, int]:

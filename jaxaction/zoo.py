@@ -45,6 +45,7 @@ OVER = {
 }
 
 _NO_EFFECT = {"dropout", "init_std", "bn_group", "norm_eps", "zero_init_residual"}
+_NO_EFFECT |= {"frozen_stages", "norm_eval", "partial_bn", "remat"}
 
 
 class Figures(NamedTuple):

@@ -16,6 +16,7 @@ from jaxaction.models.mobilenet import TSMMobileNetV2
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.resnet import ResNet
 from jaxaction.models.slowfast import SlowFast, SlowPath
+from jaxaction.models.trainable import frozen_parameters
 
 ROOT = Path(__file__).parent.parent
 PIPELINE = json.loads(
@@ -240,6 +241,30 @@ def test_a_large_batch_warms_up_over_its_clips():
     assert float(schedule(0)) == pytest.approx(0.1 * 1.6)
     before, peak = float(schedule(last - 1)), float(schedule(last))
     assert before < peak == pytest.approx(1.6, rel=1e-3)  # the cosine has begun
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "frozen"),
+    [
+        # 52 norms of 53 have a scale and a bias each.
+        ("tsn:r50-partial-bn-1x1x8-finetune", {"partial_bn": True}, 104),
+        # The stem and ten convolutions, each with its norm.
+        ("slowonly:r50-frozen-8x8-finetune", {"frozen_stages": 1, "norm_eval": True}, 33),
+        ("slowfast:r101-remat-8x8-k400", {"remat": (1, 2)}, 0),
+    ],
+)
+def test_variants_freeze_and_compute_again_what_their_names_say(name, fields, frozen):
+    config = load(name)
+    defaults = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
+    assert config.model.to_dict().items() >= (defaults | fields).items()
+    assert len(frozen_parameters(from_config.model(config))) == frozen
+    assert from_config.optimizer(config, 10)
+
+
+def test_a_recipe_that_saves_memory_is_otherwise_the_same():
+    saving, plain = load("slowfast:r101-remat-8x8-k400"), load("slowfast:r101-8x8-k400")
+    plain.model.remat = (1, 2)
+    assert saving.to_dict() == plain.to_dict()
 
 
 def test_views_follow_the_data_and_not_the_other_way():

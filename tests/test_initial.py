@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 import jaxaction
 from jaxaction import checkpoint, from_config, initial, loop
@@ -95,6 +96,27 @@ def test_the_network_and_the_pixels_are_the_other_runs(config):
     assert config.data.mean[0] == 123.675 and config.test.window == (2, 2)
     assert "as there: model.width=4" in lines
     assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
+
+
+def test_what_is_frozen_is_the_new_runs_own(config):
+    config.model.update(frozen_stages=1, norm_eval=True, partial_bn=True, remat=(1,))
+    begin(config)
+    network = from_config.model(config)
+    assert (network.frozen_stages, network.norm_eval, network.partial_bn) == (1, True, True)
+    assert network.remat == (1,)
+
+
+def test_so_is_what_is_frozen_of_a_path_of_slowfast():
+    there, here = ({"name": "slowfast", "num_classes": 3} for _ in range(2))
+    there |= {"slow": {"norm_eps": 0.5, "frozen_stages": 3}}
+    here |= {"slow": {"frozen_stages": 1}}
+    config, run = (ConfigDict({"model": model, "compute": "float32"}) for model in (here, there))
+    lines, run = [], checkpoint.Run(run, {}, (), from_config.protocol(tiny_run.config("").test), 0)
+    initial._take_network(config, run, lines.append)
+    assert config.model.slow.to_dict() == {"norm_eps": 0.5, "frozen_stages": 1}
+    assert len(lines) == 1
+    initial._take_network(config, run, lines.append)
+    assert len(lines) == 1  # now they differ in what is frozen alone
 
 
 def test_another_family_is_refused_before_anything_is_written(config, tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxaction import optim
@@ -149,6 +150,32 @@ def test_adam_follows_the_formulas_of_torch(name):
 def test_gradients_are_clipped_before_weight_decay():
     got = run("sgd", np.array([[3.0, 4.0]], np.float32), np.ones(2, np.float32), clip_norm=1.0)
     np.testing.assert_allclose(got, [1 - 0.1 * (0.6 + 0.01), 1 - 0.1 * (0.8 + 0.01)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_frozen_parameters_stay_to_the_bit_and_the_others_learn_as_without_them(name):
+    chain = optim.chain(name, Schedule(0.1, 1), 0.9, 0.5, 1.0, ())
+    frozen = optim.freeze(chain, frozenset({"a/kernel"}))
+    still = jnp.array([-0.0, 0.0, 3.0])
+    params = {"a": {"kernel": still}, "b": {"kernel": jnp.asarray(START)}}
+    alone = {"b": params["b"]}
+    state, other = frozen.init(params), chain.init(alone)
+    for grad in GRADS:
+        # A gradient for the frozen one, too, as one that is clipped with the others would show.
+        grads = {"a": {"kernel": jnp.full(3, 1e3)}, "b": {"kernel": jnp.asarray(grad)}}
+        updates, state = frozen.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+        updates, other = chain.update({"b": grads["b"]}, other, alone)
+        alone = optax.apply_updates(alone, updates)
+    assert params["a"]["kernel"].tobytes() == still.tobytes()
+    np.testing.assert_array_equal(params["b"]["kernel"], alone["b"]["kernel"])
+    moments = [leaf.shape for leaf in jax.tree.leaves(state)]
+    assert moments == [leaf.shape for leaf in jax.tree.leaves(other)]  # none for the frozen one
+
+
+def test_nothing_frozen_leaves_the_optimizer_as_it_is():
+    chain = optim.chain("sgd", Schedule(0.1, 1), 0.9, 0.0, 0.0, ())
+    assert optim.freeze(chain, frozenset()) is chain
 
 
 def test_unknown_optimizer_is_named():

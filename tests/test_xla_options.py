@@ -76,3 +76,23 @@ def test_jaxlib_without_the_option_gets_none(options, monkeypatch):
 def test_gpu_gets_no_option_of_cpus(options, monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert options() == {}
+
+
+def test_barriers_before_what_a_step_computes_again_are_kept():
+    def loss(x, kernel):
+        return jax.checkpoint(lambda x: jnp.sin(jnp.sin(x @ kernel) @ kernel))(x).sum()
+
+    lowered = jax.jit(jax.grad(loss)).lower(jnp.ones((64, 64)), jnp.ones((64, 64)))
+    for remat in (True, False):
+        text = lowered.compile(compiler_options=xla_options.for_training(remat=remat)).as_text()
+        assert ("opt-barrier(" in text) == remat
+
+
+def test_computing_again_asks_for_nothing_on_gpus_or_where_the_environment_says_something(
+    monkeypatch,
+):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_disable_hlo_passes=dce")
+    assert xla_options.for_training(remat=True) == xla_options.for_training()
+    monkeypatch.delenv("XLA_FLAGS")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert xla_options.for_training(remat=True) == {}

@@ -7,12 +7,8 @@ from jaxaction.errors import InputError
 from jaxaction.models import build, frozen
 from jaxaction.models.resnet import STAGE_BLOCKS
 
-# Options that say where weights come from or how memory is used; the network is the same with and
-# without them.
-WITHOUT_EFFECT = ("pretrained", "pretrained2d", "torchvision_pretrain", "init_cfg", "with_cp")
-# Options of training that this project does not have as fields of a network: only these values are
-# understood.
-ONLY = {"norm_eval": False, "frozen_stages": -1, "partial_bn": False}
+# Options that say where weights come from; the network is the same with and without them.
+WITHOUT_EFFECT = ("pretrained", "pretrained2d", "torchvision_pretrain", "init_cfg")
 HEAD_WITHOUT_EFFECT = (
     "loss_cls",
     "multi_class",
@@ -126,6 +122,7 @@ def _tsm_mobilenet(backbone: Options, head: Options) -> dict[str, Any]:
     config = {"name": "tsm_mobilenetv2", **_segments(backbone, head)}
     config["widen_factor"] = backbone.take("widen_factor", 1.0)
     backbone.take_if("out_indices", lambda value: value == (7,))
+    config |= _training(backbone, 7)
     return config | _common(backbone, "ReLU6", ("Conv", "Conv2d"))
 
 
@@ -212,14 +209,20 @@ def _merge_paths(slow: dict, fast: dict, config: dict[str, Any]) -> dict[str, An
             f"fast_pathway.base_channels {narrow} is not slow_pathway.base_channels {width} over "
             f"channel_ratio {config['channel_ratio']}, which the lateral connections need"
         )
-    depth = slow.pop("depth")
-    return {"depth": depth, "width": width, "in_channels": channels, "slow": slow, "fast": fast}
+    both = {"depth": slow.pop("depth"), "width": width, "in_channels": channels}
+    for key in ("frozen_stages", "norm_eval", "remat"):
+        if key in slow and slow[key] == fast.get(key):
+            both[key] = slow.pop(key)
+            del fast[key]
+    return both | {"slow": slow, "fast": fast}
 
 
 def _resnet2d(backbone: Options) -> dict[str, Any]:
     config = {"depth": backbone.take("depth", 50), "style": backbone.take("style", "pytorch")}
     config["spatial_strides"] = backbone.take("strides", (1, 2, 2, 2))
     config["dilations"] = backbone.take("dilations", (1, 1, 1, 1))
+    if backbone.take("partial_bn", False):
+        config["partial_bn"] = True
     return config | _cut_stages(backbone, config) | _common(backbone, "ReLU", ("Conv", "Conv2d"))
 
 
@@ -243,7 +246,20 @@ def _cut_stages(backbone: Options, config: Mapping[str, Any]) -> dict[str, Any]:
     blocks = config.get("stage_blocks") or STAGE_BLOCKS[config["depth"]]
     stages = backbone.take("num_stages", 4)
     backbone.take_if("out_indices", lambda value: value == (stages - 1,))
-    return {} if stages == len(blocks) else {"stage_blocks": blocks[:stages]}
+    cut = {} if stages == len(blocks) else {"stage_blocks": blocks[:stages]}
+    return cut | _training(backbone, stages)
+
+
+def _training(backbone: Options, stages: int) -> dict[str, Any]:
+    """What only training knows of a backbone: frozen parts, and stages that are computed again."""
+    config = {}
+    if (last := backbone.take("frozen_stages", -1)) >= 0:
+        config["frozen_stages"] = last
+    if backbone.take("norm_eval", False):
+        config["norm_eval"] = True
+    if backbone.take("with_cp", False):
+        config["remat"] = tuple(range(1, stages + 1))
+    return config
 
 
 def _stages(config: Mapping[str, Any]) -> int:
@@ -273,10 +289,9 @@ def _non_local(backbone: Options, stages: int) -> dict[str, Any]:
 def _common(backbone: Options, activation: str, convs: tuple[str, ...]) -> dict[str, Any]:
     for key in WITHOUT_EFFECT:
         backbone.take(key)
-    for key, value in ONLY.items():
-        backbone.take_if(key, lambda given, value=value: given == value)
     backbone.take_if("conv_cfg", lambda cfg: cfg is None or cfg.get("type") in convs)
     backbone.take_if("act_cfg", lambda cfg: cfg is None or cfg.get("type") == activation)
+    backbone.take_if("partial_bn", lambda value: not value)  # of 2D networks, which have taken it
     config = {"in_channels": backbone.take("in_channels", 3)}
     if "norm_cfg" in backbone.left:
         norm = _norm(backbone.take("norm_cfg"), backbone)

@@ -21,6 +21,20 @@ def check_shape(shape: tuple[int, ...], in_channels: int) -> None:
         )
 
 
+def check_stage_numbers(frozen_stages: int, remat: tuple[int, ...], last: int) -> None:
+    """Raises InputError for stages other than 0 (the stem), 1, ..., `last`."""
+    if not -1 <= frozen_stages <= last:
+        raise InputError(
+            f"model.frozen_stages {frozen_stages} is not the last frozen stage, 0 (the stem)"
+            f" to {last}; -1 freezes none"
+        )
+    if unknown := sorted(set(remat) - set(range(last + 1))):
+        raise InputError(
+            f"model.remat {remat} has {unknown[0]}, which is no stage; give some of 0 (the stem) to"
+            f" {last}, or () for none"
+        )
+
+
 def check_segments(segments: int, num_segments: int) -> None:
     """Raises InputError where a clip has another number of segments than its model."""
     if segments != num_segments:

@@ -29,7 +29,7 @@ class Conv2Plus1d(nn.Module):
 
     Temporal strides and padding go to `conv_t`, spatial ones to `conv_s`. `bn_s` has PyTorch's
     default epsilon, 1e-5, whatever the norm around the convolution has. `time_first`: `conv_t`
-    comes before the norm and `conv_s` after it. `folded`: see `ConvNorm`.
+    comes before the norm and `conv_s` after it. `folded`, `freeze`: see `ConvNorm`.
     """
 
     features: int
@@ -41,6 +41,7 @@ class Conv2Plus1d(nn.Module):
     bn_group: int = 0
     dtype: str = "float32"
     folded: bool = False
+    freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
@@ -51,9 +52,10 @@ class Conv2Plus1d(nn.Module):
         mid = self.mid or mid_channels(x.shape[-1], self.features, self.kernel_size)
         x = self._conv(mid, *first, x)
         if not self.folded:
-            x = BatchNorm(bn_group=self.bn_group, dtype=self.dtype, name="bn_s")(x, train)
+            norm = {"bn_group": self.bn_group, "dtype": self.dtype, "freeze": self.freeze}
+            x = BatchNorm(**norm, name="bn_s")(x, train)
         return self._conv(self.features, *second, relu(x))
 
     def _conv(self, features, kernel_size, strides, padding, name, x):
-        options = {"use_bias": self.folded, "dtype": self.dtype}
+        options = {"use_bias": self.folded, "dtype": self.dtype, "freeze": self.freeze}
         return Conv3d(features, kernel_size, strides, padding, **options, name=name)(x)

@@ -236,6 +236,7 @@ class Conv3d(nn.Module):
     """A 3D convolution with PyTorch's meaning of every field.
 
     `kernel` is `[kt, kh, kw, c / groups, features]`, float32; the product is computed in `dtype`.
+    `freeze`: see `freezing`.
     """
 
     features: int
@@ -247,11 +248,17 @@ class Conv3d(nn.Module):
     use_bias: bool = False
     kernel_init: Callable = kaiming_normal
     dtype: str = "float32"
+    freeze: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether kernel and bias get no gradient."""
+        return self.freeze == "all"
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"]) -> Float[Array, "n t2 h2 w2 k"]:
         shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        kernel = self._param("kernel", self.kernel_init, shape)
         y = conv3d(
             x.astype(self.dtype),
             kernel.astype(self.dtype),
@@ -261,6 +268,10 @@ class Conv3d(nn.Module):
             self.groups,
         )
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            bias = self._param("bias", nn.initializers.zeros, (self.features,))
             y = y + bias.astype(self.dtype)
         return y
+
+    def _param(self, name, init, shape):
+        value = self.param(name, init, shape, jnp.float32)
+        return lax.stop_gradient(value) if self.is_frozen else value

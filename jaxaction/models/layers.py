@@ -9,6 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxaction.models.conv3d import Triple
+from jaxaction.models.freezing import NORMS
 
 
 class BatchNorm(nn.Module):
@@ -18,7 +19,8 @@ class BatchNorm(nn.Module):
 
     `momentum` is the weight of the new batch (PyTorch's sense). `bn_group` is the number of clips
     that share statistics in training (0: the whole batch, over all devices); it must divide the
-    batch. Statistics are float32 or better.
+    batch. Statistics are float32 or better. With a `freeze` (see `freezing`) training takes the
+    running statistics, too, and leaves them as they are.
     """
 
     epsilon: float = 1e-5
@@ -26,6 +28,12 @@ class BatchNorm(nn.Module):
     bn_group: int = 0
     zero_scale: bool = False
     dtype: str = "float32"
+    freeze: str = ""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether scale and bias get no gradient."""
+        return self.freeze in NORMS
 
     @nn.compact
     def __call__(self, x: Float[Array, "n *axes c"], train: bool) -> Float[Array, "n *axes c"]:
@@ -35,7 +43,9 @@ class BatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (c,), jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (c,), jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, (c,), jnp.float32)
-        if not train:
+        if self.is_frozen:
+            scale, bias = lax.stop_gradient((scale, bias))
+        if self.freeze or not train:
             return self._affine(x, running_mean.value, running_var.value, scale, bias)
         groups = batch_groups(x.shape[0], self.bn_group)
         y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.epsilon)

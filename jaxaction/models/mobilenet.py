@@ -4,8 +4,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaction.models.checks import check_segments, check_shape, check_trainable
+from jaxaction.models import remat
+from jaxaction.models.checks import (
+    check_segments,
+    check_shape,
+    check_stage_numbers,
+    check_trainable,
+)
 from jaxaction.models.conv3d import Conv3d
+from jaxaction.models.freezing import freeze_level
 from jaxaction.models.heads import Head, pool_space
 from jaxaction.models.layers import BatchNorm
 from jaxaction.models.temporal_shift import temporal_shift
@@ -47,7 +54,7 @@ def is_shifted(model: "TSMMobileNetV2", stage: int, block: int) -> bool:
 class ConvNorm6(nn.Module):
     """A convolution on frames, batch norm and, unless `linear`, ReLU6; children `conv`, `bn`.
 
-    `folded`: the convolution has a bias and no norm follows.
+    `folded`: the convolution has a bias and no norm follows. `freeze`: see `freezing`.
     """
 
     features: int
@@ -60,16 +67,17 @@ class ConvNorm6(nn.Module):
     bn_group: int = 0
     dtype: str = "float32"
     folded: bool = False
+    freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
         size, stride, pad = self.size, self.stride, self.size // 2
         shape = (self.features, (1, size, size), (1, stride, stride), (0, pad, pad))
-        options = {"groups": self.groups, "use_bias": self.folded, "dtype": self.dtype}
-        x = Conv3d(*shape, **options, name="conv")(x)
+        options = {"dtype": self.dtype, "freeze": self.freeze}
+        x = Conv3d(*shape, groups=self.groups, use_bias=self.folded, **options, name="conv")(x)
         if not self.folded:
             norm = (self.norm_eps, self.norm_momentum, self.bn_group)
-            x = BatchNorm(*norm, dtype=self.dtype, name="bn")(x, train)
+            x = BatchNorm(*norm, **options, name="bn")(x, train)
         return x if self.linear else jnp.clip(x, 0, 6)
 
 
@@ -122,33 +130,48 @@ class MobileStage(nn.Module):
     expansion: int
     shift_div: int
     norm: nn.FrozenDict
+    remat: bool = False  # of each block, as in `resnet.Stage`
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
         for number in range(self.blocks):
             stride = self.stride if number == 0 else 1
-            x = InvertedResidual(
-                self.features, stride, self.expansion, self.shift_div, self.norm, name=str(number)
-            )(x, train)
+            shape = (self.features, stride, self.expansion, self.shift_div, self.norm)
+            x = remat.run(InvertedResidual(*shape, name=str(number)), x, train, self.remat)
         return x
 
 
 class MobileNetV2(nn.Module):
-    """Backbone `[n, t, h, w, c] -> [n, t, h / 32, w / 32, k]`, frame by frame but for the shift."""
+    """Backbone `[n, t, h, w, c] -> [n, t, h / 32, w / 32, k]`, frame by frame but for the shift.
+
+    `frozen_stages`, `norm_eval` and `remat` are as in `ResNet`; `conv2` has the number 8.
+    """
 
     widen_factor: float = 1.0
     shift_div: int = 8
     norm: nn.FrozenDict = nn.FrozenDict()
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
+        last = len(STAGES) + 1
+        check_stage_numbers(self.frozen_stages, self.remat, last)
         first = round_channels(32 * self.widen_factor)
-        x = ConvNorm6(first, 3, stride=2, **self.norm, name="conv1")(x, train)
+        conv1 = ConvNorm6(first, 3, stride=2, **self._norm(0), name="conv1")
+        x = remat.run(conv1, x, train, 0 in self.remat)
         for number, (expansion, channels, blocks, stride) in enumerate(STAGES, start=1):
             features = round_channels(channels * self.widen_factor)
-            shape = (features, blocks, stride, expansion, self.shift_div, self.norm)
-            x = MobileStage(*shape, name=f"layer{number}")(x, train)
-        return ConvNorm6(self.out_channels, 1, **self.norm, name="conv2")(x, train)
+            shape = (features, blocks, stride, expansion, self.shift_div, self._norm(number))
+            stage = MobileStage(*shape, number in self.remat, name=f"layer{number}")
+            x = stage(x, train)
+        conv2 = ConvNorm6(self.out_channels, 1, **self._norm(last), name="conv2")
+        return remat.run(conv2, x, train, last in self.remat)
+
+    def _norm(self, stage: int) -> nn.FrozenDict:
+        freeze = freeze_level(stage, self.frozen_stages, self.norm_eval)
+        return nn.FrozenDict({**self.norm, "freeze": freeze})
 
     @property
     def out_channels(self) -> int:
@@ -167,6 +190,9 @@ class TSMMobileNetV2(nn.Module):
     shift_div: int = 8
     widen_factor: float = 1.0
     in_channels: int = 3
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: tuple[int, ...] = ()
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     dropout: float = 0.5
@@ -179,7 +205,8 @@ class TSMMobileNetV2(nn.Module):
         names = ("norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
         norm = nn.FrozenDict({name: getattr(self, name) for name in names})
         shift_div = self.shift_div if self.is_shift else 0
-        self.backbone = MobileNetV2(self.widen_factor, shift_div, norm)
+        stages = (self.frozen_stages, self.norm_eval, self.remat)
+        self.backbone = MobileNetV2(self.widen_factor, shift_div, norm, *stages)
         self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
 
     @property

@@ -15,7 +15,7 @@ class PointwiseConv(nn.Module):
     """A 1x1x1 convolution with bias or, in its place, a batch norm.
 
     With `zero` the output starts at zero: by the kernel, or by the norm's scale. `folded`: the bias
-    stands for the norm.
+    stands for the norm. `freeze`: see `freezing`.
     """
 
     features: int
@@ -26,6 +26,7 @@ class PointwiseConv(nn.Module):
     bn_group: int = 0
     dtype: str = "float32"
     folded: bool = False
+    freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h w k"]:
@@ -38,12 +39,13 @@ class PointwiseConv(nn.Module):
             use_bias=not self.norm or self.folded,
             kernel_init=init,
             dtype=self.dtype,
+            freeze=self.freeze,
             name="conv",
         )(x)
         if not self.norm or self.folded:
             return x
         norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero, self.dtype)
-        return BatchNorm(*norm, name="bn")(x, train)
+        return BatchNorm(*norm, self.freeze, name="bn")(x, train)
 
 
 class SubSampled(nn.Module):
@@ -51,10 +53,12 @@ class SubSampled(nn.Module):
 
     features: int
     dtype: str = "float32"
+    freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
-        return sub_sample(PointwiseConv(self.features, dtype=self.dtype, name="0")(x, train))
+        options = {"dtype": self.dtype, "freeze": self.freeze}
+        return sub_sample(PointwiseConv(self.features, **options, name="0")(x, train))
 
 
 def sub_sample(x: Float[Array, "n t h w c"]) -> Float[Array, "n t h2 w2 c"]:
@@ -81,6 +85,7 @@ class NonLocal(nn.Module):
     bn_group: int = 0
     dtype: str = "float32"
     folded: bool = False
+    freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h w c"]:
@@ -88,12 +93,13 @@ class NonLocal(nn.Module):
             raise ValueError(f"non_local_cfg.mode '{self.mode}' is not one of {', '.join(MODES)}")
         mid = max(x.shape[-1] // self.reduction, 1)
         pooled = SubSampled if self.sub_sample else PointwiseConv
-        values = _positions(pooled(mid, dtype=self.dtype, name="g")(x, train))
+        options = {"dtype": self.dtype, "freeze": self.freeze}
+        values = _positions(pooled(mid, **options, name="g")(x, train))
         if self.mode == "gaussian":
             queries, keys = _positions(x), _positions(sub_sample(x) if self.sub_sample else x)
         else:
-            queries = _positions(PointwiseConv(mid, dtype=self.dtype, name="theta")(x, train))
-            keys = _positions(pooled(mid, dtype=self.dtype, name="phi")(x, train))
+            queries = _positions(PointwiseConv(mid, **options, name="theta")(x, train))
+            keys = _positions(pooled(mid, **options, name="phi")(x, train))
         y = jnp.matmul(self._weights(queries, keys), values).reshape(*x.shape[:-1], mid)
         conv_out = PointwiseConv(
             x.shape[-1],
@@ -102,8 +108,8 @@ class NonLocal(nn.Module):
             norm_eps=self.norm_eps,
             norm_momentum=self.norm_momentum,
             bn_group=self.bn_group,
-            dtype=self.dtype,
             folded=self.folded,
+            **options,
             name="conv_out",
         )
         return x + conv_out(y, train)

@@ -22,6 +22,7 @@ class Recognizer(nn.Module):
     `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what
     activations are computed in, "float32" or "bfloat16"; parameters, statistics and logits are
     float32. `folded` is what `fold.fold_batch_norm` sets: biases in place of norms.
+    `frozen_stages`, `norm_eval` and `remat` (also in docs/design.md): see `ResNet`.
     """
 
     num_classes: int
@@ -32,6 +33,9 @@ class Recognizer(nn.Module):
     style: str = "pytorch"
     spatial_strides: tuple[int, ...] = (1, 2, 2, 2)
     dilations: tuple[int, ...] = (1, 1, 1, 1)
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: tuple[int, ...] = ()
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     dropout: float = 0.5
@@ -75,9 +79,11 @@ class Recognizer(nn.Module):
 class TSN(Recognizer):
     """Temporal segment network: a 2D ResNet, features averaged before the classifier.
 
-    Wang et al. 2016. The axis `t` of the clip is the segments; any number will do.
+    Wang et al. 2016. The axis `t` of the clip is the segments; any number will do. `partial_bn`
+    freezes all norms but the first, as section 3.2 there does after pretraining.
     """
 
+    partial_bn: bool = False
     dropout: float = 0.4
 
     def backbone_fields(self) -> Mapping:
@@ -88,7 +94,7 @@ class TSM(Recognizer):
     """Temporal shift module: a 2D ResNet whose blocks exchange channels between segments.
 
     Lin et al. 2019. `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t`
-    that the clip must have.
+    that the clip must have. `partial_bn` freezes all norms but the first.
     """
 
     num_segments: int = 8
@@ -96,6 +102,7 @@ class TSM(Recognizer):
     shift_div: int = 8
     shift_place: str = "blockres"
     temporal_pool: bool = False
+    partial_bn: bool = False
     non_local: tuple = (0, 0, 0, 0)
     non_local_cfg: Mapping = nn.FrozenDict()
     init_std: float = 0.001

@@ -11,9 +11,13 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.conv2plus1d import Conv2Plus1d, mid_channels
-from jaxaction.models.conv3d import Conv3d, Triple
-from jaxaction.models.layers import BatchNorm, max_pool, relu
+from jaxaction.models import remat
+from jaxaction.models.checks import check_stage_numbers
+from jaxaction.models.conv2plus1d import mid_channels
+from jaxaction.models.conv3d import Triple
+from jaxaction.models.conv_norm import ConvNorm
+from jaxaction.models.freezing import freeze_level
+from jaxaction.models.layers import max_pool, relu
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.temporal_shift import temporal_shift
 
@@ -27,43 +31,6 @@ STAGE_BLOCKS = {
 
 
 TORCHVISION_STEM = 45  # channels between the halves of the stem
-
-
-class ConvNorm(nn.Module):
-    """A convolution, batch norm, ReLU: the reference's `ConvModule`, children `conv` and `bn`.
-
-    `folded`: the convolution has a bias and no norm follows (see `fold.fold_batch_norm`).
-    """
-
-    features: int
-    kernel_size: Triple
-    strides: Triple = (1, 1, 1)
-    padding: Triple = (0, 0, 0)
-    dilation: Triple = (1, 1, 1)
-    relu: bool = True
-    zero_scale: bool = False
-    factorize: bool = False  # (2+1)D, which ignores the dilation as the reference's does
-    mid: int = 0  # its channels in between; 0: as the reference
-    time_first: bool = False
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
-        shape = (self.features, self.kernel_size, self.strides, self.padding)
-        if self.factorize:
-            halves = (self.mid, self.time_first, self.bn_group, self.dtype, self.folded)
-            x = Conv2Plus1d(*shape, *halves, name="conv")(x, train)
-        else:
-            options = {"use_bias": self.folded, "dtype": self.dtype}
-            x = Conv3d(*shape, self.dilation, **options, name="conv")(x)
-        if not self.folded:
-            norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero_scale, self.dtype)
-            x = BatchNorm(*norm, name="bn")(x, train)
-        return relu(x) if self.relu else x
 
 
 class Block(nn.Module):
@@ -139,14 +106,18 @@ class Block(nn.Module):
 
 
 class Stage(nn.Module):
-    """Blocks one after the other, named by their number; `blocks` holds each one's fields."""
+    """Blocks one after the other, named by their number; `blocks` holds each one's fields.
+
+    With `remat` the gradient keeps what goes into each block and computes what is inside again.
+    """
 
     blocks: tuple[Mapping, ...]
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         for number, fields in enumerate(self.blocks):
-            x = Block(**fields, name=str(number))(x, train)
+            x = remat.run(Block(**fields, name=str(number)), x, train, self.remat)
         return x
 
 
@@ -160,6 +131,10 @@ class ResNet(nn.Module):
     frames; `temporal_pool` is TSM's, before the second stage. `factorize` makes convolutions
     (2+1)D: "all" of them as MMAction2 does, "torchvision" all but the shortcuts', "middle" the
     second of each bottleneck, time first, as pytorchvideo does.
+
+    Stages have the numbers 0 (the stem), 1 (`layer1`), and so on: up to `frozen_stages` (-1: none)
+    they stay as they are in training, and the blocks of those in `remat` are computed again in the
+    backward pass, which takes time and saves memory. `norm_eval`, `partial_bn`: see `freezing`.
     """
 
     depth: int = 50
@@ -185,6 +160,10 @@ class ResNet(nn.Module):
     shift_div: int = 0
     shift_place: str = "blockres"
     temporal_pool: bool = False
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    partial_bn: bool = False
+    remat: tuple[int, ...] = ()
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     bn_group: int = 0
@@ -200,11 +179,11 @@ class ResNet(nn.Module):
             *(self.width, kernel, strides, padding),
             factorize=self.factorize in ("all", "torchvision"),
             mid=TORCHVISION_STEM if self.factorize == "torchvision" else 0,
-            **self._norm,
+            **self._norm(0),
         )
         for stage in range(self.num_stages):
             blocks = tuple(self._block(stage, i) for i in range(self.num_blocks(stage)))
-            setattr(self, f"layer{stage + 1}", Stage(blocks))
+            setattr(self, f"layer{stage + 1}", Stage(blocks, stage + 1 in self.remat))
 
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         x = self.stem(x, train)
@@ -214,7 +193,7 @@ class ResNet(nn.Module):
 
     def stem(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
         """Returns the first convolution's output after the first max pooling."""
-        x = self.conv1(x, train)
+        x = remat.run(self.conv1, x, train, 0 in self.remat)
         if not self.with_pool1:
             return x
         strides = (self.pool1_stride_t, self.pool1_stride_s, self.pool1_stride_s)
@@ -253,14 +232,17 @@ class ResNet(nn.Module):
     def is_non_local(self, stage: int, block: int) -> bool:
         return bool(self._of_block("non_local", stage, block))
 
-    @property
-    def _norm(self) -> Mapping:
+    def freeze(self, stage: int) -> str:
+        """What of a stage training leaves as it is, and of the lateral connection into it."""
+        return freeze_level(stage, self.frozen_stages, self.norm_eval, self.partial_bn)
+
+    def _norm(self, stage: int) -> Mapping:
         names = ("norm_eps", "norm_momentum", "bn_group", "dtype", "folded")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"freeze": self.freeze(stage)}
 
     def _block(self, stage: int, block: int) -> Mapping:
-        first = block == 0
-        shared = {name: getattr(self, name) for name in ("bn_group", "dtype", "folded")}
+        first, norm = block == 0, self._norm(stage + 1)
+        shared = {name: norm[name] for name in ("bn_group", "dtype", "folded", "freeze")}
         non_local = dict(self.non_local_cfg, **shared)
         return nn.FrozenDict(
             width=self.width * 2**stage,
@@ -276,7 +258,7 @@ class ResNet(nn.Module):
             shift_place=self.shift_place,
             factorize=self.factorize,
             non_local=non_local if self.is_non_local(stage, block) else {},
-            norm=self._norm,
+            norm=norm,
         )
 
     def _of_block(self, field: str, stage: int, block: int) -> int:
@@ -298,6 +280,7 @@ class ResNet(nn.Module):
                 )
         for field in ("spatial_strides", "temporal_strides", "dilations", "inflate", "non_local"):
             self._check_stages(field)
+        check_stage_numbers(self.frozen_stages, self.remat, self.num_stages)
 
     def _check_stages(self, field: str) -> None:
         value = getattr(self, field)

@@ -20,6 +20,9 @@ BOTH_PATHS = (
     "depth",
     "stage_blocks",
     "zero_init_residual",
+    "frozen_stages",
+    "norm_eval",
+    "remat",
     "norm_eps",
     "norm_momentum",
     "bn_group",
@@ -41,16 +44,18 @@ class Lateral(nn.Module):
     norm_fields: Mapping
     dtype: str
     folded: bool
+    freeze: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h w k"]:
         shape = ((self.kernel_t, 1, 1), (self.stride_t, 1, 1), ((self.kernel_t - 1) // 2, 0, 0))
-        options = {"use_bias": self.norm and self.folded, "dtype": self.dtype}
-        x = Conv3d(self.factor * x.shape[-1], *shape, **options, name="conv")(x)
+        options = {"dtype": self.dtype, "freeze": self.freeze}
+        bias = self.norm and self.folded
+        x = Conv3d(self.factor * x.shape[-1], *shape, use_bias=bias, **options, name="conv")(x)
         if not self.norm:
             return x
         if not self.folded:
-            x = BatchNorm(**self.norm_fields, dtype=self.dtype, name="bn")(x, train)
+            x = BatchNorm(**self.norm_fields, **options, name="bn")(x, train)
         return nn.relu(x)
 
 
@@ -58,7 +63,7 @@ class SlowPath(ResNet):
     """The slow path, which owns the lateral connections as in the reference.
 
     They are `conv1_lateral`, `layer1_lateral`, and so on; `lateral_fields` is empty where there are
-    none.
+    none. Each is frozen with the stage that it leads into, whose input would change otherwise.
     """
 
     lateral_fields: Mapping = nn.FrozenDict()  # empty: not connected
@@ -73,9 +78,10 @@ class SlowPath(ResNet):
             }
             shared = {"dtype": self.dtype, "folded": self.folded}
             fields = dict(self.lateral_fields, norm_fields=nn.FrozenDict(norm), **shared)
-            self.conv1_lateral = Lateral(**fields)
+            self.conv1_lateral = Lateral(**fields, freeze=self.freeze(1))
             for stage in range(1, self.num_stages):
-                setattr(self, f"layer{stage}_lateral", Lateral(**fields))
+                lateral = Lateral(**fields, freeze=self.freeze(stage + 1))
+                setattr(self, f"layer{stage}_lateral", lateral)
 
     def fuse(self, after: str, slow: Array, fast: Array, train: bool) -> Array:
         """Returns the slow features with what comes from the fast ones beside them.
@@ -126,7 +132,9 @@ class SlowFast(nn.Module):
     times as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet`
     for one path over what is set for both. `lateral` connects them after the stem and each stage
     but the last, by convolutions `fusion_kernel` frames deep with `lateral_factor` times the fast
-    channels, and `lateral_norm` adds norm and ReLU to them.
+    channels, and `lateral_norm` adds norm and ReLU to them. `frozen_stages`, `norm_eval` and
+    `remat` (see `ResNet`) hold for both paths where `slow` and `fast` say nothing else, and the
+    slow path's for the lateral connections.
     """
 
     num_classes: int
@@ -145,6 +153,9 @@ class SlowFast(nn.Module):
     slow: Mapping = SLOW
     fast: Mapping = FAST
     zero_init_residual: bool = True
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: tuple[int, ...] = ()
     norm_eps: float = 1e-5
     norm_momentum: float = 0.1
     dropout: float = 0.5

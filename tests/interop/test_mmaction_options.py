@@ -52,8 +52,7 @@ def settings(name="i3d", **changes):
         ("i3d", {"neck": {"type": "TPN"}}, "model.neck = {'type': 'TPN'} is not supported"),
         ("i3d", {"test_cfg": {"fcn_test": True}}, "model.test_cfg = {'fcn_test': True}"),
         ("i3d", {"backbone__plugins": [1]}, "model.backbone.plugins = (1,) is not supported"),
-        ("i3d", {"backbone__norm_eval": True}, "model.backbone.norm_eval = True"),
-        ("i3d", {"backbone__frozen_stages": 1}, "model.backbone.frozen_stages = 1"),
+        ("i3d", {"backbone__partial_bn": True}, "model.backbone.partial_bn = True"),
         ("i3d", {"backbone__act_cfg": {"type": "GELU"}}, "model.backbone.act_cfg"),
         ("i3d", {"backbone__conv_cfg": {"type": "Conv2plus1d"}}, "model.backbone.conv_cfg"),
         ("i3d", {"backbone__norm_cfg": {"type": "GN"}}, "model.backbone.norm_cfg.type = 'GN'"),
@@ -69,7 +68,6 @@ def settings(name="i3d", **changes):
             "model.backbone.non_local_cfg.mode = 'concatenation'",
         ),
         ("slowonly", {"backbone__lateral": True}, "model.backbone.lateral = True"),
-        ("tsn", {"backbone__partial_bn": True}, "model.backbone.partial_bn = True"),
         ("tsm", {"cls_head__num_segments": 8}, "model.cls_head.num_segments 8 differ"),
         ("tsm", {"backbone__temporal_pool": True, "backbone__is_shift": False}, "temporal_pool"),
         ("tsm non_local", {"backbone__temporal_pool": True}, "temporal_pool with non_local"),
@@ -93,8 +91,9 @@ def test_options_without_effect_on_the_network_are_left_out():
     extra = {
         "backbone__pretrained": "torchvision://resnet50",
         "backbone__pretrained2d": True,
-        "backbone__with_cp": True,
+        "backbone__with_cp": False,
         "backbone__norm_eval": False,
+        "backbone__frozen_stages": -1,
         "cls_head__loss_cls": {"type": "CrossEntropyLoss"},
         "cls_head__average_clips": "prob",
         "data_preprocessor": {"type": "ActionDataPreprocessor"},
@@ -122,3 +121,28 @@ def test_segments_are_those_of_the_head_where_the_backbone_has_none():
     model = settings("tsm")
     del model["backbone"]["num_segments"]
     assert mmaction.model_config(model)["num_segments"] == 4
+
+
+def test_what_training_freezes_and_computes_again_is_taken_over():
+    frozen = {"backbone__frozen_stages": 1, "backbone__norm_eval": True, "backbone__with_cp": True}
+    for name in ("tsn", "i3d"):
+        stages = settings(name)["backbone"].get("num_stages", 4)
+        expected = {"frozen_stages": 1, "norm_eval": True, "remat": tuple(range(1, stages + 1))}
+        config = mmaction.model_config(settings(name, **frozen))
+        assert config == mmaction.model_config(settings(name)) | expected
+        jaxaction.build(config)
+    config = mmaction.model_config(settings("tsm", backbone__partial_bn=True))
+    assert jaxaction.build(config).partial_bn
+
+
+def test_what_both_paths_freeze_is_said_once():
+    model = settings("slowfast")
+    slow, fast = (model["backbone"][f"{path}_pathway"] for path in ("slow", "fast"))
+    slow.update(frozen_stages=1, norm_eval=True)
+    fast.update(frozen_stages=1)
+    config = mmaction.model_config(model)
+    assert config["frozen_stages"] == 1 and "frozen_stages" not in config["slow"]
+    assert "norm_eval" not in config and config["slow"]["norm_eval"]
+    slow, fast = jaxaction.build(config).paths()
+    assert (slow["frozen_stages"], fast["frozen_stages"]) == (1, 1)
+    assert (slow["norm_eval"], fast["norm_eval"]) == (True, False)

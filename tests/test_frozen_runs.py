@@ -1,0 +1,44 @@
+"""A run with frozen stages, saved and gone on with, leaves them as they are to the bit."""
+
+import jax
+import pytest
+from flax.traverse_util import flatten_dict
+
+from jaxaction import checkpoint, loop, xla_options
+from tests import tiny_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    tiny_run.write_clips(folder)
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = [getattr(jax.config, name) for name in names]
+    jax.config.update(names[0], str(folder / "xla"))
+    jax.config.update(names[1], 0.5)
+    yield folder
+    for name, value in zip(names, before, strict=True):
+        jax.config.update(name, value)
+
+
+def config(folder, epochs):
+    config = tiny_run.config(folder, epochs=epochs, eval_every_epochs=0)
+    config.model.update(frozen_stages=0, remat=(1,))
+    config.optim.update(name="adamw", weight_decay=0.5, clip_norm=1.0)
+    return config
+
+
+def leaves(variables):
+    return flatten_dict(dict(variables), sep="/")
+
+
+def test_frozen_stages_keep_their_bits_in_a_run_that_is_stopped_and_goes_on(folder):
+    for epochs in (1.0, 2.0):
+        loop.train(config(folder, epochs), str(folder / "run"), lambda line: None)
+    run = checkpoint.load_run(str(folder / "run"))
+    parts, options = loop.prepare(config(folder, 1.0)), xla_options.for_one_run()
+    fresh = jax.jit(lambda: loop.create_state(parts), compiler_options=options)()
+    before, after = leaves(fresh.variables), leaves(run.variables)
+    assert run.step == 6
+    same = {name for name in before if before[name].tobytes() == after[name].tobytes()}
+    assert same == {name for name in before if "backbone/conv1/" in name}
