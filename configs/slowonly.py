@@ -117,10 +117,11 @@ def r50_in1k_8x8_k710(config: ConfigDict) -> None:
 
 def r50_frozen_8x8(config: ConfigDict) -> None:
     """No recipe of the reference's: stem and first stage as pretrained, and all norms' statistics,
-    which batches of a few clips would spoil."""
+    which batches of a few clips would spoil; it stops once three validations were no better."""
     r50_8x8(config)
     common.finetune(config, learning_rate=0.01)
     config.model.update(frozen_stages=1, norm_eval=True)
+    config.train.patience = 3
 
 
 # After every second block of the second and the third stage.

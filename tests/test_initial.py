@@ -110,7 +110,10 @@ def test_so_is_what_is_frozen_of_a_path_of_slowfast():
     there, here = ({"name": "slowfast", "num_classes": 3} for _ in range(2))
     there |= {"slow": {"norm_eps": 0.5, "frozen_stages": 3}}
     here |= {"slow": {"frozen_stages": 1}}
-    config, run = (ConfigDict({"model": model, "compute": "float32"}) for model in (here, there))
+    config, run = (
+        ConfigDict({"model": model, "compute": "float32", "data": {"mean": (0.0,) * 3}})
+        for model in (here, there)
+    )
     lines, run = [], checkpoint.Run(run, {}, (), from_config.protocol(tiny_run.config("").test), 0)
     initial._take_network(config, run, lines.append)
     assert config.model.slow.to_dict() == {"norm_eps": 0.5, "frozen_stages": 1}

@@ -378,3 +378,38 @@ def test_nothing_is_written_for_a_config_that_does_not_fit(folder):
     with pytest.raises(InputError, match="bn_group 4 does not divide the batch of 6"):
         loop.train(config, str(folder / "unfit"), str)
     assert not (folder / "unfit").exists()
+
+
+def test_the_weights_of_the_best_validation_are_a_run_of_their_own(undisturbed):
+    workdir, _ = undisturbed
+    with ocp.CheckpointManager(workdir / "checkpoints") as manager:
+        metas = ocp.args.Composite(meta=ocp.args.JsonRestore())
+        value, step, since = manager.restore(9, args=metas).meta["best"]
+    kept = checkpoint.load_run(str(workdir / "best"))
+    validated = history.curves(str(workdir))["val/top1"]
+    assert validated == {6: value} and (kept.step, step, since) == (6, 6, 0)
+    with ocp.CheckpointManager(workdir / "checkpoints") as manager:
+        items = ocp.args.Composite(variables=ocp.args.StandardRestore())
+        same = manager.restore(6, args=items).variables
+    jax.tree.map(np.testing.assert_array_equal, kept.variables, same)
+
+
+def test_a_run_stops_once_validations_are_no_better_and_stays_stopped(folder):
+    workdir, lines = folder / "patient", []
+    config = tiny_run.config(folder, epochs=40.0, eval_every_epochs=1, patience=1)
+    config.optim.update(learning_rate=0.0, warmup_epochs=0.0)  # so that none is better
+    config.train.checkpoint_every_steps = 100
+    loop.train(config, str(workdir), lines.append)
+    value = history.curves(str(workdir))["val/top1"][3]
+    words = f"stops early: 1 validations in a row had no better top1 than {value:.4f}, after step 3"
+    assert words in lines
+    assert checkpoint.steps(str(workdir)) == [6] and checkpoint.steps(f"{workdir}/best") == [3]
+    loop.train(config, str(workdir), lines.append)
+    assert checkpoint.steps(str(workdir)) == [6]
+    assert lines[-1].splitlines()[-1].startswith("test top-1 ")
+
+
+def test_a_run_without_a_metric_to_follow_keeps_no_best(folder):
+    config = tiny_run.config(folder, best_by="")
+    loop.train(config, str(folder / "unfollowed"), str)
+    assert not (folder / "unfollowed" / "best").exists()
