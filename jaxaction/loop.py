@@ -214,8 +214,8 @@ def _follow(
         outlets.checkpoints.keep_best(step, state.tested | precise, {"metrics": metrics})
     if best.is_enough(so_far, parts.config.train.patience):
         outlets.log(
-            f"stops early: {so_far.since} validations in a row had no better {name} than"
-            f" {so_far.value:.4f}, after step {so_far.step}"
+            f"stops early: no better {name} than {so_far.value:.4f}, that of step {so_far.step},"
+            f" in so many validations: {so_far.since}"
         )
     return so_far
 
