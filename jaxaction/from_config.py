@@ -129,7 +129,8 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     if section.source == "tfds" and section[f"{split}_file"]:
         raise InputError(
             f"data.{split}_file {section[f'{split}_file']} is a list of videos, but data.source is"
-            " tfds; set --config.data.source=annotations, or leave the list out"
+            f" tfds; set --config.data.source=annotations, or --config.data.{split}_file= to leave"
+            " it out"
         )
     if section.source == "tfds":
         name = section[f"{split}_split"]

@@ -161,6 +161,7 @@ def test_eval_runs_on_it_by_name(data_dir, tmp_path):
     config = tiny_run.config(tmp_path)
     config.model.num_classes = 101
     config.data.update(source="tfds", name="", train_split="train", test_split="test")
+    config.data.update(train_file="", test_file="")
     variables = jax.tree.map(
         lambda x: np.zeros(x.shape, x.dtype), from_config.abstract_variables(config)
     )
