@@ -14,7 +14,10 @@ from tests.reference import FOLDER, Case, case_names
 
 # Two correct float32 implementations differ by about 1e-6 of the largest logit (parity/README.md).
 CLOSE = 1e-5
-TRAINED = [name for name in case_names() if Case(name).meta["train"]]
+# Pooling in time is slices and maxima, whose gradients are JAX's own: its logits are compared alone.
+TRAINED = [
+    name for name in case_names() if Case(name).meta["train"] and "temporal_pool" not in name
+]
 # In training, batch statistics over few values amplify rounding, and a ReLU or a maximum that
 # decides the other way changes a gradient by a step. The reference computed in float64 is this far
 # from its own float32 figures: logits 1.5e-4 of the largest (R(2+1)D), gradient norms 13.5 times
@@ -23,11 +26,9 @@ TRAINED = [name for name in case_names() if Case(name).meta["train"]]
 # gradients and training are right is therefore shown in float64.
 TRAINING_NOISE = 3e-4
 GRADIENT_NOISE = 20
-# Convolutions take the same forms in float32 and in float64, so a 2D network, a 3D one and one of
-# depthwise convolutions tell what float32 does; compiling a backward pass takes up to a minute.
-IN_FLOAT32 = [
-    name for name in TRAINED if name.startswith(("tsn_", "slowonly_")) or "mobilenet" in name
-]
+# Convolutions take the same forms in float32 and in float64, so a 2D network and a 3D one tell what
+# float32 does; compiling a backward pass takes up to a minute.
+IN_FLOAT32 = [name for name in TRAINED if name.startswith(("tsn_", "slowonly_"))]
 # Relative errors of five losses in float64. Each step amplifies the rounding of the last: R(2+1)D's
 # gradients are 1e-12 from the reference's, its losses were 4e-14, 8e-11, 9e-9, 1e-6 and 2e-3 away,
 # and 9e-15, 6e-11, 1e-8, 1e-7 and 2e-4 with the sums of its gradients in another order.
