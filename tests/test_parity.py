@@ -14,7 +14,7 @@ from tests.reference import FOLDER, Case, case_names
 
 # Two correct float32 implementations differ by about 1e-6 of the largest logit (parity/README.md).
 CLOSE = 1e-5
-# Pooling in time is slices and maxima, whose gradients are JAX's own: its logits are compared alone.
+# Pooling in time is slices and maxima, whose gradients are JAX's: logits are compared alone.
 TRAINED = [
     name for name in case_names() if Case(name).meta["train"] and "temporal_pool" not in name
 ]
