@@ -52,18 +52,18 @@ def measure(program: jax.stages.Compiled, state: TrainState, batch_size: int) ->
 
 
 def line(found: Footprint, memory: int, multiple: int) -> str:
-    """`0.13 M parameters; a step takes 0.41 GiB a device (state 0.01, activations 0.40) of ...`."""
+    """`0.13 M parameters; a step takes 0.41 GiB a device (...) of 11.00 GiB; a batch of ...`."""
     largest = found.largest_batch(memory, multiple)
     fits = f"a batch of {largest} would fit" if largest else "no batch would fit"
     return (
-        f"{found.parameters / 1e6:.2f} M parameters; a step takes {_gib(found.peak)} GiB a device"
-        f" (parameters and optimizer {_gib(found.state)}, gradients {_gib(found.gradients)},"
-        f" activations {_gib(found.activations)}) of {_gib(memory)}; {fits}"
+        f"{found.parameters / 1e6:.2f} M parameters; a step takes {_size(found.peak)} a device"
+        f" (parameters and optimizer {_size(found.state)}, gradients {_size(found.gradients)},"
+        f" activations {_size(found.activations)}) of {_size(memory)}; {fits}"
     )
 
 
-def _gib(size: int) -> str:
-    return f"{size / GIB:.2f}"
+def _size(count: int) -> str:
+    return f"{count / GIB:.2f} GiB" if count >= GIB / 10 else f"{count / 2**20:.1f} MiB"
 
 
 def _bytes(tree) -> int:

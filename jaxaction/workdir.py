@@ -1,6 +1,7 @@
 """Whose run a directory holds: its config is kept there, and another config's run is refused."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,14 @@ MAY_CHANGE = (
 def check(workdir: str, config: ConfigDict, stored: dict | None = None) -> None:
     """Raises InputError, naming the first differing keys, if another config's run lives there.
 
-    `stored` is the config of its newest good checkpoint, as JSON values; only without one does
-    `config.json` count, which has no digest and may be damaged or lost.
+    `stored` is the config of its newest good checkpoint, as JSON values. A run that finished none
+    has nothing to lose; but a `config.json` that is no run's is not written over.
     """
-    path = Path(workdir) / NAME
-    if not (stored or path.is_file()):
+    new = from_config.to_dict(config)
+    if stored is None:
+        _check_is_a_runs(Path(workdir) / NAME, new.keys())
         return
-    old = _flat(stored or _stored(path))
-    new = _flat(from_config.to_dict(config))
+    old, new = _flat(stored), _flat(new)
     differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     differing = [key for key in differing if not _may_change(key)]
     if differing:
@@ -66,11 +67,15 @@ def claim(workdir: str, config: ConfigDict) -> None:
         ) from error
 
 
-def _stored(path: Path) -> dict:
+def _check_is_a_runs(path: Path, sections: Iterable[str]) -> None:
+    if not path.is_file():
+        return
     try:
-        return json.loads(path.read_text())
+        found = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}); give another --workdir") from error
+    if not isinstance(found, dict) or not found.keys() >= set(sections):
+        raise InputError(f"{path} is no run's config; give another --workdir")
 
 
 def _may_change(key: str) -> bool:

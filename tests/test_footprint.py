@@ -23,10 +23,10 @@ def test_the_largest_batch_fills_what_state_and_gradients_leave(memory, largest)
 
 def test_the_line_tells_parameters_memory_and_the_largest_batch():
     assert footprint.line(FOUND, 11 * GIB, 4) == (
-        "2.00 M parameters; a step takes 7.00 GiB a device (parameters and optimizer 2.00,"
-        " gradients 1.00, activations 4.00) of 11.00; a batch of 16 would fit"
+        "2.00 M parameters; a step takes 7.00 GiB a device (parameters and optimizer 2.00 GiB,"
+        " gradients 1.00 GiB, activations 4.00 GiB) of 11.00 GiB; a batch of 16 would fit"
     )
-    assert footprint.line(FOUND, GIB, 4).endswith("of 1.00; no batch would fit")
+    assert footprint.line(FOUND, GIB // 16, 4).endswith("of 64.0 MiB; no batch would fit")
 
 
 def compiled(model, state, optimizer, batch_size):

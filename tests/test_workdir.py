@@ -14,9 +14,20 @@ def test_a_new_directory_takes_any_config(tmp_path):
     workdir.check(str(tmp_path / "new"), config())
 
 
+STORED = from_config.to_dict(config())
+
+
 def test_the_same_config_goes_on(tmp_path):
     workdir.claim(str(tmp_path), config())
-    workdir.check(str(tmp_path), config())
+    workdir.check(str(tmp_path), config(), STORED)
+
+
+def test_another_config_takes_over_where_no_checkpoint_was_finished(tmp_path):
+    workdir.claim(str(tmp_path), config())
+    workdir.check(str(tmp_path), config(seed=1))
+    (tmp_path / workdir.NAME).write_text('{"architectures": ["Other"]}')
+    with pytest.raises(InputError, match="config.json is no run's config; give another --workdir"):
+        workdir.check(str(tmp_path), config(seed=1))
 
 
 def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
@@ -24,7 +35,7 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
     before = (tmp_path / workdir.NAME).read_bytes()
     other = config(seed=1, batch_size=4)
     with pytest.raises(InputError) as error:
-        workdir.check(str(tmp_path), other)
+        workdir.check(str(tmp_path), other, STORED)
     assert str(error.value) == (
         f"{tmp_path} holds a run of another config: train.batch_size 8 there, 4 now, "
         "train.seed 0 there, 1 now; give another --workdir"
@@ -34,25 +45,24 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
 
 def test_the_config_of_a_checkpoint_counts_where_there_is_one(tmp_path):
     workdir.claim(str(tmp_path), config())
-    stored = from_config.to_dict(config())
     (tmp_path / workdir.NAME).write_text("{")
-    workdir.check(str(tmp_path), config(), stored)
+    workdir.check(str(tmp_path), config(), STORED)
     (tmp_path / workdir.NAME).unlink()
     with pytest.raises(InputError, match="train.seed 0 there, 1 now"):
-        workdir.check(str(tmp_path), config(seed=1), stored)
+        workdir.check(str(tmp_path), config(seed=1), STORED)
 
 
 def test_a_key_that_is_missing_there_is_named(tmp_path):
     workdir.claim(str(tmp_path), config())
     with pytest.raises(InputError, match="train.extra None there, 1 now"):
-        workdir.check(str(tmp_path), config(extra=1))
+        workdir.check(str(tmp_path), config(extra=1), STORED)
 
 
 def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
     workdir.claim(str(tmp_path), config())
     other = config(keep=3, epochs=5.0)
     other.test.crops = "center"
-    workdir.check(str(tmp_path), other)
+    workdir.check(str(tmp_path), other, STORED)
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path):
