@@ -29,8 +29,7 @@ class Footprint(NamedTuple):
     def largest_batch(self, memory: int, multiple: int) -> int:
         """The global batch that would fit into `memory` bytes a device, a multiple of `multiple`.
 
-        Activations are taken as proportional to the batch; a larger one needs less a clip, if
-        anything, so this many fit.
+        An estimate: activations are taken as proportional to the batch, and are so only roughly.
         """
         left = memory - self.state - self.gradients
         clips = self.batch_size * left // max(1, self.activations)
