@@ -11,16 +11,16 @@ import sys
 
 import jax
 
-from jaxaction import checkpoint, distributed, evaluate, flags, from_config, results
+from jaxaction import checkpoint, config_checks, distributed, evaluate, flags, from_config, results
 
 
 def main(argv: list[str]) -> None:
     workdir, overrides = flags.parse_eval(distributed.start(argv))
     run = checkpoint.load_run(workdir)
-    from_config.check_test_keys(run.config, overrides)
+    config_checks.check_test_keys(run.config, overrides)
     config = flags.apply_overrides(run.config, overrides)
     from_config.set_precision(config)
-    from_config.check_numbers(config)
+    config_checks.check_numbers(config)
     evaluate.check_fits(run.variables, from_config.abstract_variables(config))
     source = distributed.first_then_others(lambda: from_config.source(config, "test"))
     difference = evaluate.differing_labels(run.label_names, source.label_names)

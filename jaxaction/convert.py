@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxaction import checkpoint, flags, from_config, models, zoo
+from jaxaction import checkpoint, config_checks, flags, from_config, models, zoo
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, foreign, layout, mmaction
 from jaxaction.interop.mmaction_file import read_config
@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
     flags.apply_overrides(config, args.overrides)
     if args.new_head is not None:
         config.model.num_classes = args.new_head
-    from_config.check_numbers(config)
+    config_checks.check_numbers(config)
     found = _convert(weights, config, args)
     other = _published_for(args.source, args.config)
     if other:

@@ -28,6 +28,7 @@ from jaxaction.interruption import EXIT_CODE, Interrupted
 TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
 TRAIN_USAGE += f" {distributed.USAGE}"
 EVAL_USAGE = f"eval.py --workdir DIR [--config.key=value ...] {distributed.USAGE}"
+_NO_MEMORY = "RESOURCE_EXHAUSTED: "  # what XLA's message begins with
 
 
 class TrainFlags(NamedTuple):
@@ -153,10 +154,15 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _unexpected(name: str, error: Exception) -> int:
-    """The exit code of a full disk, or, among several processes, of a bug; raises a bug of one."""
+    """The exit code of a full disk, of too little memory, or, among several processes, of a bug;
+    raises a bug of one."""
     if isinstance(error, OSError) and error.errno in disk.NO_ROOM:
         line = f"{name}: {error}; make room there, then give the same command"
         return distributed.fail(2, line)
+    if isinstance(error, jax.errors.JaxRuntimeError) and str(error).startswith(_NO_MEMORY):
+        what = str(error).splitlines()[0].removeprefix(_NO_MEMORY)
+        ways = "lower train.batch_size or test.batch_size, or set train.accumulate or model.remat"
+        return distributed.fail(2, f"{name}: no memory left ({what}); {ways}")
     if not jax.distributed.is_initialized():
         raise error
     return distributed.fail(1, traceback.format_exc())

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax.traverse_util import flatten_dict
 
-from jaxaction import flags, from_config
+from jaxaction import config_checks, flags, from_config
 from jaxaction.errors import InputError
 from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.non_local import NonLocal
@@ -128,7 +128,7 @@ def main(args: argparse.Namespace) -> int:
     )
     if args.size:
         config.data.size = (args.size, args.size)
-    from_config.check_numbers(config)
+    config_checks.check_numbers(config)
     model, clip_shape = from_config.model(config), from_config.clip_shape(config)
     try:
         found = count(model, clip_shape)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 
 from jaxaction import device_memory
+from jaxaction.errors import InputError
 from jaxaction.train_state import TrainState
 
 GIB = 2**30
@@ -59,6 +60,15 @@ def line(found: Footprint, memory: int, multiple: int) -> str:
         f" (parameters and optimizer {_size(found.state)}, gradients {_size(found.gradients)},"
         f" activations {_size(found.activations)}) of {_size(memory)}; {fits}"
     )
+
+
+def check(found: Footprint, memory: int) -> None:
+    """Raises InputError if a step takes more than the `memory` bytes of a device."""
+    if found.peak > memory:
+        raise InputError(
+            f"train.batch_size {found.batch_size} takes {_size(found.peak)} of a device's"
+            f" {_size(memory)}; lower it, or set train.accumulate or model.remat"
+        )
 
 
 def _size(count: int) -> str:

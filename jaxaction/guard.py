@@ -65,7 +65,7 @@ class Guard(NamedTuple):
     def _about(self, step: int, videos: np.ndarray) -> str:
         names = ", ".join(dict.fromkeys(self.name(int(index)) for index in videos))
         rate = float(self.rate(step - 1))
-        return f"the last checkpoint before it is kept; learning rate {rate:.4g}, videos {names}"
+        return f"checkpoints before it are kept; learning rate {rate:.4g}, videos {names}"
 
 
 def _finite(leaf: jax.Array) -> bool:

@@ -26,7 +26,7 @@ from jaxaction.best import Best
 from jaxaction.checkpoint import Checkpoints, check_resumable, newest_good, stored_config, warn
 from jaxaction.events import Events, NoEvents
 from jaxaction.interruption import Interrupted, Interruption
-from jaxaction.parts import Parts, compile_step, create_state, prepare
+from jaxaction.parts import Parts, check_memory, compile_step, create_state, prepare
 from jaxaction.train_state import TrainState
 
 
@@ -121,6 +121,7 @@ def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
     metrics, so_far = place.metrics, place.best
     guard = from_config.guard(config, parts.schedule, parts.videos)
     step_fn = compile_step(parts, state, outlets.log)
+    check_memory(parts, step_fn, state, outlets.log)
 
     def save(precise: dict, validate: bool = False) -> None:
         guard.check_state(state, batch["index"])
@@ -132,7 +133,6 @@ def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
         metrics = _metrics(_evaluate(parts, state, precise, "val", outlets))
         so_far = _follow(parts, state, precise, metrics, so_far, outlets)
     window = progress.Window(int(state.step))
-    interruption.begin()
     while not _is_over(parts, window.step, so_far):
         hang.begin(config.train.hang_seconds)
         batch = window.next_batch(place.iterator)
@@ -142,6 +142,7 @@ def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
         )
         shares = sharding.put({name: batch[name] for name in ("clip", "label")}, parts.mesh)
         state, found = step_fn(state, shares)
+        interruption.begin()  # there is something to save
         window.add(found, batch["index"])
         due, stop = _due(parts, window.step), interruption.reached()
         if due or stop:

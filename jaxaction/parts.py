@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 import jaxaction
 from jaxaction import (
     best,
+    config_checks,
     device_memory,
     footprint,
     from_config,
@@ -50,14 +51,14 @@ class Parts(NamedTuple):
 def prepare(config: ConfigDict) -> Parts:
     """Builds the parts and checks them against each other; InputError for what does not fit."""
     from_config.set_precision(config)
-    from_config.check_numbers(config)
+    config_checks.check_numbers(config)
     best.check(config)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
     recipe = from_config.recipe(config, mesh.size)
     from_config.train_transform(config)
     protocols = {name: from_config.protocol(config[name], name) for name in ("val", "test")}
-    from_config.check_clips(config)
+    config_checks.check_clips(config)
     videos = from_config.source(config, "train")
     loader = partial(from_config.train_loader, config, videos)
     loader()  # refuses what can't be read so
@@ -85,11 +86,10 @@ def create_state(parts: Parts) -> TrainState:
     return train_state.create(variables, parts.optimizer, bool(parts.recipe.ema_decay))
 
 
-def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) -> Callable:
-    """The training step as a program for this mesh, compiled now to keep the progress line true.
-
-    `log` hears how long it took, and what the program takes of memory.
-    """
+def compile_step(
+    parts: Parts, state: TrainState, log: Callable[[str], None]
+) -> jax.stages.Compiled:
+    """The training step as a program for this mesh, compiled now to keep the progress line true."""
     config, begin = parts.config, time.monotonic()
     log("compiling the training step (kept for the next start)")
     pixels, seed = (config.data.mean, config.data.std), config.train.seed
@@ -102,10 +102,17 @@ def compile_step(parts: Parts, state: TrainState, log: Callable[[str], None]) ->
     options = xla_options.for_training(*kinds)
     compiled = jitted.lower(state, _batch(config)).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
-    found = footprint.measure(compiled, state, config.train.batch_size)
-    multiple = from_config.batch_multiple(config, parts.mesh)
-    log(footprint.line(found, device_memory.total(), multiple))
     return compiled
+
+
+def check_memory(
+    parts: Parts, program: jax.stages.Compiled, state: TrainState, log: Callable[[str], None]
+) -> None:
+    """Tells what a compiled training step takes; InputError if that is more than there is."""
+    found = footprint.measure(program, state, parts.config.train.batch_size)
+    memory, multiple = device_memory.total(), config_checks.batch_multiple(parts.config, parts.mesh)
+    log(footprint.line(found, memory, multiple))
+    footprint.check(found, memory)
 
 
 def _batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:

@@ -61,7 +61,10 @@ def make_train_step(
     """
 
     def forward(params, batch_stats, batch, key):
-        clips, label = _mixed(normalize(batch["clip"], mean, std), batch["label"], key)
+        clips, label = normalize(batch["clip"], mean, std), batch["label"]
+        if any(recipe.mix):
+            shares = losses.as_shares(label, model.num_classes)
+            clips, label = mixing.mix(jax.random.fold_in(key, 1), clips, shares, *recipe.mix)
         logits, updates = model.apply(
             {"params": params, "batch_stats": batch_stats},
             clips,
@@ -72,12 +75,6 @@ def make_train_step(
         found = _losses(logits, label, batch["label"].ndim == 2, recipe)
         rest = (_accuracy(logits, label), updates.get("batch_stats", {}))
         return sum(found.named.values()), (found, *rest)
-
-    def _mixed(clips, label, key):
-        if not any(recipe.mix):
-            return clips, label
-        shares = losses.as_shares(label, model.num_classes)
-        return mixing.mix(jax.random.fold_in(key, 1), clips, shares, *recipe.mix)
 
     def step(state: TrainState, batch):
         def gradient(part, key):

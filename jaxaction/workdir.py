@@ -45,8 +45,10 @@ def check(workdir: str, config: ConfigDict, stored: dict | None = None) -> None:
     if differing:
         shown = ", ".join(f"{k} {old.get(k)!r} there, {new.get(k)!r} now" for k in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        follower = "optim.decay_epochs"  # of train.epochs, in a schedule that ends with the run
+        keep = f", or --config.{follower}={old.get(follower)}" if differing == [follower] else ""
         raise InputError(
-            f"{workdir} holds a run of another config: {shown}{more}; give another --workdir"
+            f"{workdir} holds a run of another config: {shown}{more}; give another --workdir{keep}"
         )
 
 

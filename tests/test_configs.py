@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 
 import jaxaction
-from jaxaction import flags, from_config, optim
+from jaxaction import config_checks, flags, from_config, optim
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
 from jaxaction.models.mobilenet import TSMMobileNetV2
@@ -74,7 +74,7 @@ OURS = (
 @pytest.mark.parametrize("name", [*FAMILIES, *RECIPES, *OURS])
 def test_config_holds_what_the_parts_take(name):
     config = load(name)
-    from_config.check_numbers(config)
+    config_checks.check_numbers(config)
     from_config.protocol(config.val, "val")
     from_config.protocol(config.test)
     from_config.train_transform(config)
@@ -92,7 +92,7 @@ def test_config_holds_what_the_parts_take(name):
     + ["slowfast:r50-8x8-steplr-k400"],
 )
 def test_clips_of_the_config_go_through_its_network(name):
-    from_config.check_clips(load(name))
+    config_checks.check_clips(load(name))
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -28,13 +28,8 @@ def folder(tmp_path):
     lines = (tmp_path / "test.txt").read_text().splitlines()
     (tmp_path / "test.txt").write_text("\n".join(lines[:5]))
     (tmp_path / "tiny.py").write_text(CONFIG)
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    for name, value in zip(names, (str(tmp_path / "xla"), 0.5), strict=True):
-        jax.config.update(name, value)
-    yield tmp_path
-    for name, value in zip(names, before, strict=True):
-        jax.config.update(name, value)
+    with tiny_run.kept_programs(tmp_path):
+        yield tmp_path
 
 
 def free_port() -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
@@ -216,6 +217,14 @@ def test_a_full_disk_ends_with_a_line_and_exit_code_2_and_other_errors_do_not(ca
     assert capsys.readouterr().err.endswith(f": {line}\n")
     with pytest.raises(PermissionError):
         flags.run_main(lambda argv: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+
+
+def test_too_little_memory_ends_with_a_line_and_exit_code_2(capsys):
+    text = "RESOURCE_EXHAUSTED: Out of memory allocating 26668675968 bytes.\nmore"
+    assert leave(jax.errors.JaxRuntimeError(text)) == 2
+    line = capsys.readouterr().err
+    assert "no memory left (Out of memory allocating 26668675968 bytes.); lower train.batch" in line
+    assert line.count("\n") == 1
 
 
 def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():

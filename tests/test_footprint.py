@@ -5,6 +5,7 @@ import pytest
 
 import jaxaction
 from jaxaction import device_memory, footprint, steps, train_state
+from jaxaction.errors import InputError
 from jaxaction.footprint import GIB, Footprint
 
 FOUND = Footprint(
@@ -27,6 +28,12 @@ def test_the_line_tells_parameters_memory_and_the_largest_batch():
         " gradients 1.00 GiB, activations 4.00 GiB) of 11.00 GiB; a batch of 16 would fit"
     )
     assert footprint.line(FOUND, GIB // 16, 4).endswith("of 64.0 MiB; no batch would fit")
+
+
+def test_a_step_that_takes_more_than_there_is_is_refused():
+    footprint.check(FOUND, 7 * GIB)
+    with pytest.raises(InputError, match="batch_size 8 takes 7.00 GiB of a device's 6.00 GiB; low"):
+        footprint.check(FOUND, 6 * GIB)
 
 
 def compiled(model, state, optimizer, batch_size):

@@ -12,13 +12,8 @@ from tests import tiny_run
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     tiny_run.write_clips(folder)
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    jax.config.update(names[0], str(folder / "xla"))
-    jax.config.update(names[1], 0.5)
-    yield folder
-    for name, value in zip(names, before, strict=True):
-        jax.config.update(name, value)
+    with tiny_run.kept_programs(folder):
+        yield folder
 
 
 def config(folder, epochs):

@@ -23,13 +23,8 @@ RECIPE = {
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("recipes")
     tiny_run.write_clips(folder)
-    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
-    before = [getattr(jax.config, name) for name in names]
-    for name, value in zip(names, (str(folder / "xla"), 0.5), strict=True):
-        jax.config.update(name, value)
-    yield folder
-    for name, value in zip(names, before, strict=True):
-        jax.config.update(name, value)
+    with tiny_run.kept_programs(folder):
+        yield folder
 
 
 @pytest.fixture(scope="module")

@@ -65,6 +65,15 @@ def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
     workdir.check(str(tmp_path), other, STORED)
 
 
+def test_a_schedule_that_ends_with_the_run_can_be_kept_where_the_run_is_longer(tmp_path):
+    stored, longer = STORED | {"optim": {"decay_epochs": 2.0}}, config(epochs=5.0)
+    longer.optim = {"decay_epochs": 5.0}
+    with pytest.raises(InputError, match="--workdir, or --config.optim.decay_epochs=2.0$"):
+        workdir.check(str(tmp_path), longer, stored)
+    longer.optim.decay_epochs = 2.0
+    workdir.check(str(tmp_path), longer, stored)
+
+
 def test_a_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("old")
     for path in (tmp_path / "file", tmp_path / "file" / "below"):

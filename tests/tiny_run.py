@@ -1,7 +1,10 @@
 """A training run of seconds: a few made-up clips and a network of a few thousand parameters."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -41,3 +44,16 @@ def config(folder: Path, **train) -> ConfigDict:
     config.train.update(**train)
     config.test.batch_size = 4
     return config
+
+
+@contextlib.contextmanager
+def kept_programs(folder: Path) -> Iterator[None]:
+    """Has JAX keep what it compiles inside in `folder/xla`, also what takes but half a second."""
+    values = {"jax_compilation_cache_dir": str(folder / "xla")}
+    values |= {"jax_persistent_cache_min_compile_time_secs": 0.5}
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)

@@ -116,7 +116,7 @@ class TrainTransform:
         swapped = {old: new for a, b in self.flip_labels for old, new in ((a, b), (b, a))}
         several = isinstance(label, tuple)
         labels = tuple(swapped.get(each, each) for each in (label if several else (label,)))
-        return np.ascontiguousarray(transforms.flip(frames)), labels if several else labels[0]
+        return transforms.flip(frames), labels if several else labels[0]
 
     def _colored(self, clip, rng):
         if self.color_jitter:

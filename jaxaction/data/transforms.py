@@ -86,9 +86,10 @@ def flip(frames: Frames) -> Frames:
     Two channels are x and y of optical flow: what went left goes right then, so that x becomes
     255 - x. (The reference means that, but inverts x and y of every other frame.)
     """
-    mirrored = frames[:, :, ::-1]
+    mirrored = np.empty(frames.shape, np.uint8)
+    for source, target in zip(frames, mirrored, strict=True):
+        cv2.flip(source, 1, dst=target)  # 0.5 ms for 32x224x224, numpy's copy 7
     if frames.shape[3] == FLOW_CHANNELS:
-        mirrored = mirrored.copy()
         mirrored[..., 0] = 255 - mirrored[..., 0]
     return mirrored
 
