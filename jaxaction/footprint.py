@@ -54,7 +54,7 @@ def measure(program: jax.stages.Compiled, state: TrainState, batch_size: int) ->
 def line(found: Footprint, memory: int, multiple: int) -> str:
     """`0.13 M parameters; a step takes 0.41 GiB a device (...) of 11.00 GiB; a batch of ...`."""
     largest = found.largest_batch(memory, multiple)
-    fits = f"a batch of {largest} would fit" if largest else "no batch would fit"
+    fits = f"a batch of about {largest} would fit" if largest else "no batch would fit"
     return (
         f"{found.parameters / 1e6:.2f} M parameters; a step takes {_size(found.peak)} a device"
         f" (parameters and optimizer {_size(found.state)}, gradients {_size(found.gradients)},"

@@ -25,7 +25,7 @@ def test_the_largest_batch_fills_what_state_and_gradients_leave(memory, largest)
 def test_the_line_tells_parameters_memory_and_the_largest_batch():
     assert footprint.line(FOUND, 11 * GIB, 4) == (
         "2.00 M parameters; a step takes 7.00 GiB a device (parameters and optimizer 2.00 GiB,"
-        " gradients 1.00 GiB, activations 4.00 GiB) of 11.00 GiB; a batch of 16 would fit"
+        " gradients 1.00 GiB, activations 4.00 GiB) of 11.00 GiB; a batch of about 16 would fit"
     )
     assert footprint.line(FOUND, GIB // 16, 4).endswith("of 64.0 MiB; no batch would fit")
 
