@@ -28,6 +28,11 @@ _OPTIONS = {
     ),
     "protocol_whitelist": "file",
 }
+# A title that is not UTF-8 must not make a video unreadable. PyAV 19 always replaces such bytes and
+# has no option for it any more; PyAV 16 to 18 raise, unless told otherwise.
+_REPLACE_BAD_TEXT = (
+    {} if int(av.__version__.split(".")[0]) >= 19 else {"metadata_errors": "replace"}
+)
 _GUESSED_FPS = 25.0  # what FFmpeg assumes of a stream that doesn't say
 # Up to this size the frames of a counting pass are kept, so that reading needs no second pass.
 _KEEP_BYTES = 256 * 2**20
@@ -74,6 +79,11 @@ def open_video(source) -> "Video | Stills":
     if isinstance(source, FrameFolder):
         return source.open(DecodeError)
     raise TypeError(f"a video is a path, bytes or a list of pictures, not {type(source).__name__}")
+
+
+def open_container(file, **arguments) -> av.container.InputContainer:
+    """Returns `av.open(file, ...)` for reading, the same with every PyAV from 16 on."""
+    return av.open(file, **arguments, **_REPLACE_BAD_TEXT)
 
 
 class Video:
@@ -161,7 +171,7 @@ class Video:
     def _opened(self):
         file = self._file if isinstance(self._file, str) else io.BytesIO(self._file)
         try:
-            return av.open(file, options=_OPTIONS, metadata_errors="replace")
+            return open_container(file, options=_OPTIONS)
         except av.error.ArgumentError:
             raise DecodeError(f"{self._name} is not a video") from None
         except (av.error.FFmpegError, ValueError, OSError) as error:

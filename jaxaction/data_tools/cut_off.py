@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 
+from jaxaction.data import decode
 from jaxaction.data.stills import FrameFolder
 
 # A header may count a few frames that are never shown; fewer than this share is a cut-off file.
@@ -27,7 +28,7 @@ def header_frames(video: Any) -> int:
         return 0
     try:
         file = io.BytesIO(video) if isinstance(video, bytes) else f"file:{video}"
-        with av.open(file, metadata_errors="replace") as container:
+        with decode.open_container(file) as container:
             return container.streams.video[0].frames
     except (av.error.FFmpegError, IndexError):
         return 0
