@@ -11,26 +11,29 @@ import sys
 
 import jax
 
-from jaxaction import checkpoint, config_checks, distributed, evaluate, flags, from_config, results
+from jaxaction.config import build, checks, flags
+from jaxaction.evaluation import evaluate, results
+from jaxaction.runtime import distributed
+from jaxaction.storage import checkpoint
 
 
 def main(argv: list[str]) -> None:
     workdir, overrides = flags.parse_eval(distributed.start(argv))
     run = checkpoint.load_run(workdir)
-    config_checks.check_test_keys(run.config, overrides)
+    checks.check_test_keys(run.config, overrides)
     config = flags.apply_overrides(run.config, overrides)
-    from_config.set_precision(config)
-    config_checks.check_numbers(config)
-    evaluate.check_fits(run.variables, from_config.abstract_variables(config))
-    source = distributed.first_then_others(lambda: from_config.source(config, "test"))
+    build.set_precision(config)
+    checks.check_numbers(config)
+    evaluate.check_fits(run.variables, build.abstract_variables(config))
+    source = distributed.first_then_others(lambda: build.source(config, "test"))
     difference = evaluate.differing_labels(run.label_names, source.label_names)
     if difference and jax.process_index() == 0:
         print(f"eval.py: warning: {difference}; accuracies mean little", file=sys.stderr)
     found = evaluate.run(
-        from_config.model(config),
+        build.model(config),
         run.variables,
         source,
-        from_config.protocol(config.test),
+        build.protocol(config.test),
         evaluate.settings(config),
     )
     if jax.process_index() == 0:

@@ -6,7 +6,9 @@ Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end
 DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
 """
 
-from jaxaction import distributed, flags, loop
+from jaxaction.config import flags
+from jaxaction.runtime import distributed
+from jaxaction.training import loop
 
 
 def main(argv: list[str]) -> None:

@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from jaxaction import checkpoint
 from jaxaction.errors import InputError
+from jaxaction.storage import checkpoint
 
 
 def everything(workdir: Path, step: int = 0) -> dict:

@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks import data_leak, data_sides
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
-from jaxaction import data, flags
+from jaxaction import data
+from jaxaction.config import flags
 from jaxaction.data import decode, sampling
 from jaxaction.data.protocol import read_sampled
 

@@ -30,7 +30,8 @@ import jax
 from benchmarks import damage
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
-from jaxaction import checkpoint, flags
+from jaxaction.config import flags
+from jaxaction.storage import checkpoint
 from tests import tiny_run
 
 ROOT = Path(__file__).parent.parent

@@ -14,7 +14,7 @@ import jax
 
 from benchmarks import ours
 from benchmarks.command_line import Parser, add_network_arguments, at_least
-from jaxaction import flags
+from jaxaction.config import flags
 
 LIBRARY_CALL = re.compile(
     r'custom_call_target="(__cudnn\$conv[^"]*|__cublas[^"]*)"|"__cudnn\$fusion"'

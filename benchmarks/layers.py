@@ -29,10 +29,12 @@ import jaxaction
 from benchmarks.command_line import Parser, add_network_arguments, at_least, duration
 from benchmarks.families import FAMILIES
 from benchmarks.machine import describe, settings
-from jaxaction import flags, xla_options
+from jaxaction.config import flags
 from jaxaction.interop import mmaction
-from jaxaction.models import conv3d, layers, resnet, winograd
-from jaxaction.models.weight_gradient import weight_gradient
+from jaxaction.models import layers, resnet
+from jaxaction.models.ops import conv3d, winograd
+from jaxaction.models.ops.weight_gradient import weight_gradient
+from jaxaction.runtime import xla_options
 
 PEAK_SIZE = {"cpu": 2048, "gpu": 8192}  # of the square matrices behind the rate to compare with
 
@@ -266,7 +268,7 @@ def heading(peak: float) -> str:
     return "\n".join(
         (
             "Layer: its input, and kernel / strides; how many: such in the networks named.",
-            "Form: a key of jaxaction.models.conv3d.FORMS; own: the gradient that conv3d has.",
+            "Form: a key of jaxaction.models.ops.conv3d.FORMS; own: the gradient that conv3d has.",
             "Compiled: by XLA as is, or with jaxaction's xla_options.",
             f"Of the rate: of {peak / 1e9:.0f} GFLOP/s, that of a product of large matrices here.",
             "",

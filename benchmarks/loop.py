@@ -30,8 +30,10 @@ import jaxaction
 from benchmarks import ours
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
-from jaxaction import flags, from_config, loop, steps, train_state
-from jaxaction.parts import prepare
+from jaxaction import train_state
+from jaxaction.config import build, flags
+from jaxaction.training import loop, train_step
+from jaxaction.training.setup import prepare
 
 ROOT = Path(__file__).parent.parent
 LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
@@ -69,7 +71,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
     say("the loop and bare steps, without data and with them")
     config.train.log_every_steps = args.steps
     config.train.epochs = args.turns * args.steps / parts.steps_per_epoch
-    with mock.patch.object(from_config, "train_loader", one_batch(from_config.train_loader)):
+    with mock.patch.object(build, "train_loader", one_batch(build.train_loader)):
         without_data = side_by_side(config, args.steps, folder / "without data")
     return {
         "config": args.config,
@@ -139,7 +141,7 @@ def side_by_side(config: ConfigDict, count: int, workdir: Path) -> dict:
 def bare_step(config: ConfigDict):
     """The config's training step on a batch that stays on the device; it waits for each."""
     parts = prepare(config)
-    shape = from_config.clip_shape(config)
+    shape = build.clip_shape(config)
     variables = jaxaction.init(parts.model, shape, jax.random.key(0))
     rng, batch_size = np.random.default_rng(0), config.train.batch_size
     clips = rng.integers(0, 256, (batch_size, *shape[1:]), np.uint8)
@@ -148,7 +150,7 @@ def bare_step(config: ConfigDict):
     average = bool(parts.recipe.ema_decay)
     state = train_state.create(variables, parts.optimizer, average)
     pixels, seed = (config.data.mean, config.data.std), config.train.seed
-    step = steps.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
+    step = train_step.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
     return ours.training(ours.compile_training(step, state, batch), state, batch)
 
 

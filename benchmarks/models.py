@@ -30,7 +30,7 @@ from benchmarks.command_line import (
 )
 from benchmarks.families import FAMILIES
 from benchmarks.machine import describe, settings
-from jaxaction import flags
+from jaxaction.config import flags
 
 SIDES = ("jaxaction", "mmaction2", "mmaction2-compile", "pytorchvideo", "pytorchvideo-compile")
 MODES = ("inference", "training")

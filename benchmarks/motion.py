@@ -12,9 +12,12 @@ import jax
 import numpy as np
 
 from benchmarks.command_line import Parser
-from jaxaction import checkpoint, data, flags, from_config, steps
+from jaxaction import data
+from jaxaction.config import build, flags
 from jaxaction.data.builders.motions import OPPOSITE
 from jaxaction.errors import InputError
+from jaxaction.storage import checkpoint
+from jaxaction.training import train_step
 
 BATCH = 16
 
@@ -30,17 +33,17 @@ class Contrast(NamedTuple):
 def contrast(workdir: str) -> Contrast:
     """Returns what the newest checkpoint of a run says about the test clips, both ways round."""
     run = checkpoint.load_run(workdir)
-    from_config.set_precision(run.config)
+    build.set_precision(run.config)
     if run.config.data.name.partition("/")[0] != "motions":
         raise InputError(f"{workdir} was trained on {run.config.data.name}, not on motions")
-    model = from_config.model(run.config)
+    model = build.model(run.config)
     mean, std = np.float32(run.config.data.mean), np.float32(run.config.data.std)
 
     @jax.jit
     def logits(clips):
-        return model.apply(run.variables, steps.normalize(clips, mean, std), False)
+        return model.apply(run.variables, train_step.normalize(clips, mean, std), False)
 
-    source = from_config.source(run.config, "test")
+    source = build.source(run.config, "test")
     loader = data.test_loader(source, run.protocol, BATCH, num_threads=2)
     rows = [both_ways(logits, batch) for batch in loader]
     forward, backward, labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))

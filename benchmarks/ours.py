@@ -12,8 +12,11 @@ import optax
 import jaxaction
 from benchmarks import layers
 from benchmarks.families import CLASSES, FAMILIES
-from jaxaction import flops, host_memory, steps, train_state, xla_options
+from jaxaction import train_state
+from jaxaction.commands import flops
 from jaxaction.interop import mmaction
+from jaxaction.runtime import host_memory, xla_options
+from jaxaction.training.train_step import make_train_step
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
@@ -104,7 +107,7 @@ def optimizer() -> optax.GradientTransformation:
 
 
 def train_step(model) -> Callable:
-    return steps.make_train_step(model, optimizer(), MEAN, STD, 0)
+    return make_train_step(model, optimizer(), MEAN, STD, 0)
 
 
 def compile_training(step, state, batch) -> jax.stages.Compiled:

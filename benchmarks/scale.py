@@ -27,8 +27,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.command_line import Parser, at_least, duration
-from jaxaction import flags, from_config, sharding
-from jaxaction.parts import Parts, compile_step, create_state
+from jaxaction.config import build, flags
+from jaxaction.runtime import sharding
+from jaxaction.training.setup import Parts, compile_step, create_state
 
 # The results of an all-reduce, as `f32[64]{0}` or `(f32[64]{0}, bf16[3,4])`; GPUs have -start.
 ALL_REDUCE = re.compile(r"= (\([^()]*(?:\([^()]*\)[^()]*)*\)|\S+) all-reduce(?:-start)?\(")
@@ -93,13 +94,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def measure(config: ConfigDict) -> Sent:
     """What the config's training step sends where it is compiled for all devices here."""
-    from_config.set_precision(config)
-    optimizer, schedule = from_config.optimizer(config, steps_per_epoch=1000)
+    build.set_precision(config)
+    optimizer, schedule = build.optimizer(config, steps_per_epoch=1000)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
-    found = {"config": config, "model": from_config.model(config), "mesh": mesh}
+    found = {"config": config, "model": build.model(config), "mesh": mesh}
     found |= {"optimizer": optimizer, "schedule": schedule}
-    found["recipe"] = from_config.recipe(config, mesh.size)
+    found["recipe"] = build.recipe(config, mesh.size)
     parts = Parts(**dict.fromkeys(Parts._fields) | found)  # no data
     state = jax.eval_shape(partial(create_state, parts))
     # CPUs have forms of convolutions of their own, whose gradients are summed part by part.

@@ -2,8 +2,10 @@
 
 import argparse
 
-from jaxaction import convert, flags, flops, fuse, predict, report, zoo
-from jaxaction.data_tools import commands as data
+from jaxaction import report
+from jaxaction.commands import convert, flops, fuse, predict, zoo
+from jaxaction.commands.data import commands as data
+from jaxaction.config import flags
 from jaxaction.errors import InputError
 
 # Each module has `add_arguments(parser)` and `main(args)`, the exit code.

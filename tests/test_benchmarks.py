@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -12,8 +11,7 @@ import pytest
 
 from benchmarks import damage, faults, hlo, layers, loop, models, motion, stand_ins, worker
 from jaxaction.errors import InputError
-
-ROOT = Path(__file__).parent.parent
+from tests.paths import ROOT
 
 
 def run(module, *arguments):

@@ -1,7 +1,6 @@
 import gzip
 import importlib
 import json
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from flax import traverse_util
 
 import jaxaction
-from jaxaction import config_checks, flags, from_config, optim
+from jaxaction.config import build, checks, flags
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
 from jaxaction.models.mobilenet import TSMMobileNetV2
@@ -17,8 +16,9 @@ from jaxaction.models.non_local import NonLocal
 from jaxaction.models.resnet import ResNet
 from jaxaction.models.slowfast import SlowFast, SlowPath
 from jaxaction.models.trainable import frozen_parameters
+from jaxaction.training import optimizer
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PIPELINE = json.loads(
     gzip.decompress((ROOT / "tests" / "parity" / "pipeline.json.gz").read_bytes())
 )
@@ -74,13 +74,13 @@ OURS = (
 @pytest.mark.parametrize("name", [*FAMILIES, *RECIPES, *OURS])
 def test_config_holds_what_the_parts_take(name):
     config = load(name)
-    config_checks.check_numbers(config)
-    from_config.protocol(config.val, "val")
-    from_config.protocol(config.test)
-    from_config.train_transform(config)
-    from_config.optimizer(config, 10)
-    from_config.recipe(config, devices=1)
-    assert from_config.from_dict(from_config.to_dict(config)).to_dict() == config.to_dict()
+    checks.check_numbers(config)
+    build.protocol(config.val, "val")
+    build.protocol(config.test)
+    build.train_transform(config)
+    build.optimizer(config, 10)
+    build.recipe(config, devices=1)
+    assert build.from_dict(build.to_dict(config)).to_dict() == config.to_dict()
 
 
 # Each shape that a recipe trains and tests with, once.
@@ -92,14 +92,14 @@ def test_config_holds_what_the_parts_take(name):
     + ["slowfast:r50-8x8-steplr-k400"],
 )
 def test_clips_of_the_config_go_through_its_network(name):
-    config_checks.check_clips(load(name))
+    checks.check_clips(load(name))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_default_is_a_small_network_on_motions(name):
     config = load(name)
     assert (config.data.name, config.model.num_classes) == ("motions", 12)
-    sizes = [np.prod(p.shape) for p in jax.tree.leaves(from_config.abstract_variables(config))]
+    sizes = [np.prod(p.shape) for p in jax.tree.leaves(build.abstract_variables(config))]
     assert sum(sizes) < 4e6  # the recipes have 24 to 64 million
 
 
@@ -107,7 +107,7 @@ def test_default_is_a_small_network_on_motions(name):
 def test_recipe_has_the_learning_rates_of_the_reference(name):
     recipe = reference(name)
     steps, rates = np.array(recipe["curve"]).T
-    _, schedule = from_config.optimizer(load(name), recipe["iterations_per_epoch"])
+    _, schedule = build.optimizer(load(name), recipe["iterations_per_epoch"])
     got = jax.jit(jax.vmap(schedule))(steps.astype(np.int32))
     np.testing.assert_allclose(got, rates, rtol=1e-6)
 
@@ -175,7 +175,7 @@ def clip_len(config, frames):
 @pytest.mark.parametrize("kind", ["val", "test"])
 def test_recipe_takes_the_views_of_the_reference(name, kind):
     config, recipe = load(name), reference(name)
-    protocol = from_config.protocol(config[kind], kind)
+    protocol = build.protocol(config[kind], kind)
     frames = stage(recipe, kind, ("SampleFrames", "DenseSampleFrames"))
     crop = stage(recipe, kind, CROPS)
     size = crop["crop_size"]
@@ -198,9 +198,9 @@ def test_tsm_recipe_gives_every_parameter_the_reference_group():
     (expected,) = PIPELINE["parameter_groups"]
     name = next(name for name, row in RECIPES.items() if row.reference == expected["config"])
     config = load(name)
-    model, groups = from_config.model(config), {}
-    for path in traverse_util.flatten_dict(from_config.abstract_variables(config)["params"]):
-        rate, decay = optim.multipliers("/".join(path), config.optim.multipliers)
+    model, groups = build.model(config), {}
+    for path in traverse_util.flatten_dict(build.abstract_variables(config)["params"]):
+        rate, decay = optimizer.multipliers("/".join(path), config.optim.multipliers)
         settings = (rate * config.optim.learning_rate, decay * config.optim.weight_decay)
         groups[mmaction.reference_key(model, ("params", *path))] = settings
     wanted = {
@@ -228,7 +228,7 @@ def test_recipes_of_ours_use_what_they_are_named_for():
 
 def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
     one, eight = load("i3d:r50-one-gpu-32x2x1-k400"), load("i3d:r50-32x2x1-k400")
-    recipe = from_config.recipe(one, devices=1)
+    recipe = build.recipe(one, devices=1)
     assert (recipe.accumulate, recipe.together) == (8, one.model.bn_group)
     one.train.accumulate = 1
     assert one.to_dict() == eight.to_dict()
@@ -236,7 +236,7 @@ def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
 
 def test_a_large_batch_warms_up_over_its_clips():
     config = load("slowonly:r50-averaged-8x8-k400")
-    _, schedule = from_config.optimizer(config, steps_per_epoch=235)
+    _, schedule = build.optimizer(config, steps_per_epoch=235)
     last = round(500_000 / 1024) - 1
     assert float(schedule(0)) == pytest.approx(0.1 * 1.6)
     before, peak = float(schedule(last - 1)), float(schedule(last))
@@ -257,8 +257,8 @@ def test_variants_freeze_and_compute_again_what_their_names_say(name, fields, fr
     config = load(name)
     defaults = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
     assert config.model.to_dict().items() >= (defaults | fields).items()
-    assert len(frozen_parameters(from_config.model(config))) == frozen
-    assert from_config.optimizer(config, 10)
+    assert len(frozen_parameters(build.model(config))) == frozen
+    assert build.optimizer(config, 10)
 
 
 def test_a_recipe_that_saves_memory_is_otherwise_the_same():
@@ -284,7 +284,7 @@ def test_the_cosine_ends_with_the_run():
 def test_segments_of_tsm_follow_the_clip_length():
     config = load("tsm")
     config.data.clip_len = 4
-    assert from_config.model(config).num_segments == 4
+    assert build.model(config).num_segments == 4
 
 
 def test_unknown_variant_lists_the_known_ones():
@@ -304,7 +304,7 @@ def test_no_config_value_is_none_or_a_list():
 
 @each_recipe
 def test_recipes_network_is_the_published_one(name):
-    ours = from_config.model(load(name)).clone(bn_group=0)
+    ours = build.model(load(name)).clone(bn_group=0)
     theirs = jaxaction.build(mmaction.model_config(MODELS[RECIPES[name].reference]))
 
     def fields(model):

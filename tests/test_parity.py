@@ -8,8 +8,8 @@ import pytest
 from flax import traverse_util
 
 import jaxaction
+from jaxaction.evaluation.views import average_clips
 from jaxaction.interop import mmaction
-from jaxaction.views import average_clips
 from tests.reference import FOLDER, Case, case_names
 
 # Two correct float32 implementations differ by about 1e-6 of the largest logit (parity/README.md).

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxaction import loop
-from jaxaction.predict import Predictor
+from jaxaction.commands.predict import Predictor
+from jaxaction.training import loop
 from tests import tiny_run
 from tests.data.videos import CLIPS
 

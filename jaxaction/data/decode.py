@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
-from jaxaction.data import packets, upright
+from jaxaction.data import orientation, packets
 from jaxaction.data.stills import FrameFolder, Stills
 from jaxaction.errors import InputError
 
@@ -244,7 +244,7 @@ class Video:
         except (av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self._name} has colors that cannot be read: {reason}") from None
-        return upright.picture(frame)
+        return orientation.picture(frame)
 
 
 def _checked_path(source) -> str:

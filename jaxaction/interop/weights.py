@@ -9,8 +9,8 @@ import numpy as np
 import safetensors.numpy
 
 from jaxaction.errors import InputError
+from jaxaction.evaluation.results import replace
 from jaxaction.interop.pth import read_pth
-from jaxaction.results import replace
 
 # Where checkpoints keep their weights: mmengine and most others, PySlowFast, torchvision.
 INSIDE = ("state_dict", "model_state", "model_state_dict", "model")

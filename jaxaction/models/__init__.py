@@ -9,11 +9,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxaction import xla_options
 from jaxaction.errors import InputError
 from jaxaction.models.mobilenet import TSMMobileNetV2
 from jaxaction.models.recognizers import I3D, TSM, TSN, R2Plus1D, SlowOnly
 from jaxaction.models.slowfast import SlowFast
+from jaxaction.runtime import xla_options
 
 MODELS = {
     "tsn": TSN,

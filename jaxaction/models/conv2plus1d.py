@@ -3,8 +3,8 @@
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from jaxaction.models.conv3d import Conv3d, Triple
 from jaxaction.models.layers import BatchNorm, relu
+from jaxaction.models.ops.conv3d import Conv3d, Triple
 
 
 def mid_channels(in_channels: int, out_channels: int, kernel_size: Triple) -> int:

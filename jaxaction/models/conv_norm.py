@@ -4,8 +4,8 @@ import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.models.conv2plus1d import Conv2Plus1d
-from jaxaction.models.conv3d import Conv3d, Triple
 from jaxaction.models.layers import BatchNorm, relu
+from jaxaction.models.ops.conv3d import Conv3d, Triple
 
 
 class ConvNorm(nn.Module):

@@ -10,8 +10,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxaction.errors import InputError
 from jaxaction.models import abstract_variables
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.ops.conv3d import Conv3d
 
 Path = tuple[str, ...]
 

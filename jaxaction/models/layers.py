@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxaction.models.conv3d import Triple
 from jaxaction.models.freezing import NORMS
+from jaxaction.models.ops.conv3d import Triple
 
 
 class BatchNorm(nn.Module):

@@ -11,10 +11,10 @@ from jaxaction.models.checks import (
     check_stage_numbers,
     check_trainable,
 )
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.freezing import freeze_level
 from jaxaction.models.heads import Head, pool_space
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.ops.conv3d import Conv3d
 from jaxaction.models.temporal_shift import temporal_shift
 
 STAGES = (  # expansion, channels, blocks, stride

@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.layers import BatchNorm, at_least_float32, max_pool
+from jaxaction.models.ops.conv3d import Conv3d
 
 MODES = ("embedded_gaussian", "gaussian", "dot_product")
 

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
 from jaxaction.models.checks import check_segments, check_shape, check_trainable
-from jaxaction.models.conv3d import Triple
 from jaxaction.models.heads import Head, pool, pool_space
+from jaxaction.models.ops.conv3d import Triple
 from jaxaction.models.resnet import ResNet
 
 

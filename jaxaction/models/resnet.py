@@ -14,11 +14,11 @@ from jaxaction.errors import InputError
 from jaxaction.models import remat
 from jaxaction.models.checks import check_stage_numbers
 from jaxaction.models.conv2plus1d import mid_channels
-from jaxaction.models.conv3d import Triple
 from jaxaction.models.conv_norm import ConvNorm
 from jaxaction.models.freezing import freeze_level
 from jaxaction.models.layers import max_pool, relu
 from jaxaction.models.non_local import NonLocal
+from jaxaction.models.ops.conv3d import Triple
 from jaxaction.models.temporal_shift import temporal_shift
 
 STAGE_BLOCKS = {

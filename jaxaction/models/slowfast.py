@@ -9,9 +9,9 @@ from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
 from jaxaction.models.checks import check_shape, check_trainable
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.heads import Head, pool
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.ops.conv3d import Conv3d
 from jaxaction.models.resnet import ResNet
 
 SLOW = nn.FrozenDict(conv1_kernel=(1, 7, 7), inflate=(0, 0, 1, 1))

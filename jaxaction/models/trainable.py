@@ -7,8 +7,8 @@ import flax.linen as nn
 from flax.traverse_util import flatten_dict
 
 from jaxaction.models import abstract_variables
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.ops.conv3d import Conv3d
 
 
 def frozen_parameters(model: nn.Module) -> frozenset[str]:

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxaction import results
+from jaxaction.evaluation import results
 from jaxaction.report import contents, page
 
 NAME = "report.html"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxaction import metrics
+from jaxaction.evaluation import metrics
 from jaxaction.report.contents import Contents
 from jaxaction.report.elements import Element, element, percent, table
 

@@ -6,9 +6,12 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction import checkpoint, from_config, fuse, history, results, workdir
+from jaxaction.commands import fuse
+from jaxaction.config import build
 from jaxaction.errors import InputError
-from jaxaction.evaluate import Evaluation
+from jaxaction.evaluation import results
+from jaxaction.evaluation.evaluate import Evaluation
+from jaxaction.storage import checkpoint, history, workdir
 
 
 class Contents(NamedTuple):
@@ -50,7 +53,7 @@ def _config(folder: str) -> ConfigDict:
     path = Path(folder) / workdir.NAME
     if not path.is_file():
         return checkpoint.load_run(folder).config
-    return from_config.from_dict(_json(path, "remove it to take the newest checkpoint's"))
+    return build.from_dict(_json(path, "remove it to take the newest checkpoint's"))
 
 
 def _json(path: Path, way_out: str) -> dict:

@@ -6,7 +6,7 @@ import operator
 from datetime import datetime
 from importlib import resources
 
-from jaxaction import flags
+from jaxaction.config import flags
 from jaxaction.report import classes, confusion, curves, worst
 from jaxaction.report.contents import Contents
 from jaxaction.report.elements import Element, element, pairs, percent, text

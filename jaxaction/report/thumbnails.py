@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxaction import from_config
+from jaxaction.config import build
 from jaxaction.data.protocol import read_sampled
 from jaxaction.report.contents import Contents
 
@@ -34,7 +34,7 @@ class Thumbnails:
         config.data.update(contents.dataset)
         try:
             classes = contents.test.scores.shape[1]
-            self._videos, _ = from_config.open_source(config, "test", classes)
+            self._videos, _ = build.open_source(config, "test", classes)
         except (OSError, ValueError) as error:
             self.problem = _line(error)
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from jaxaction.evaluate import Evaluation
+from jaxaction.evaluation.evaluate import Evaluation
 from jaxaction.report.contents import Contents
 from jaxaction.report.elements import Element, element, percent
 from jaxaction.report.thumbnails import ThumbnailError, Thumbnails

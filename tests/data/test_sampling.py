@@ -2,13 +2,11 @@
 
 import gzip
 import json
-from pathlib import Path
 
 import numpy as np
 
 from jaxaction.data import sampling
-
-PARITY = Path(__file__).parents[1] / "parity"
+from tests.paths import PARITY
 
 
 def rows(kind):

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from jaxaction.commands.data import prepare_metadata
+from jaxaction.commands.data.prepare_lists import Listed, Listing
+from jaxaction.commands.data.prepare_shards import Shard, Stored, Workspace
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.builders.motions import Motions
 from jaxaction.data.tfds_sources import tfds_source
-from jaxaction.data_tools import prepare_metadata
-from jaxaction.data_tools.prepare_lists import Listed, Listing
-from jaxaction.data_tools.prepare_shards import Shard, Stored, Workspace
 from jaxaction.errors import InputError
 from tests.data.videos import encoded, pictures
 

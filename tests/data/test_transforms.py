@@ -3,15 +3,15 @@
 import gzip
 import json
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxaction.data import transforms
 from jaxaction.errors import InputError
+from tests.paths import PARITY
 
-PARITY = Path(__file__).parents[1] / "parity" / "pipeline.json.gz"
+PIPELINE = PARITY / "pipeline.json.gz"
 
 
 def seeded(text):
@@ -56,7 +56,7 @@ def blank(height, width):
 
 
 def reference_rows():
-    with gzip.open(PARITY) as file:
+    with gzip.open(PIPELINE) as file:
         return json.load(file)["crops"]
 
 

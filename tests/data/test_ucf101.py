@@ -16,15 +16,16 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
-from jaxaction import checkpoint, from_config
+from jaxaction.commands.data import prepare, prepare_ucf101
+from jaxaction.config import build
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.tfds_sources import tfds_source
-from jaxaction.data_tools import prepare, prepare_ucf101
 from jaxaction.errors import InputError
+from jaxaction.storage import checkpoint
 from tests import tiny_run
 from tests.data.videos import decoded, encoded
+from tests.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 NAME = "ucf101/ucf101_1_256"
 # As in the real lists, which write one class's files with another capital than the archive.
 CLASSES = {"ApplyEyeMakeup": 0, "HandstandPushups": 36, "YoYo": 100}
@@ -162,9 +163,7 @@ def test_eval_runs_on_it_by_name(data_dir, tmp_path):
     config.model.num_classes = 101
     config.data.update(source="tfds", name="", train_split="train", test_split="test")
     config.data.update(train_file="", test_file="")
-    variables = jax.tree.map(
-        lambda x: np.zeros(x.shape, x.dtype), from_config.abstract_variables(config)
-    )
+    variables = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), build.abstract_variables(config))
     names = tfds_source(NAME, "test", data_dir).label_names
     checkpoint.save_run(str(tmp_path / "run"), config, variables, names, step=1)
     command = [sys.executable, "eval.py", "--workdir", str(tmp_path / "run")]

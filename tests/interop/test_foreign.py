@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 import jaxaction
-from jaxaction import xla_options
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, foreign, mmaction
 from jaxaction.models import abstract_variables
 from jaxaction.models.heads import view_logits
+from jaxaction.runtime import xla_options
 from tests.interop.test_zoo_weights import model_config
 from tests.reference import Case
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxaction
-from jaxaction import xla_options
 from jaxaction.interop import mmaction
+from jaxaction.runtime import xla_options
 from tests.reference import FOLDER, rng, seeded_weight, to_clips
 
 OPTIONS = json.loads(gzip.decompress((FOLDER / "options.json.gz").read_bytes()))

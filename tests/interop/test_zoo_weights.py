@@ -7,10 +7,11 @@ import zlib
 import numpy as np
 import pytest
 
-from jaxaction import flags, from_config
+from jaxaction.config import build, flags
 from jaxaction.interop import mmaction
+from tests.paths import ROOT
 from tests.reference import FOLDER
-from tests.test_configs import RECIPES, ROOT
+from tests.test_configs import RECIPES
 
 # {config: {name: shape}}, what MMAction2 1.2.0 builds from each of its 43 configs.
 STATE_KEYS = json.loads(gzip.decompress((FOLDER / "state_keys.json.gz").read_bytes()))
@@ -19,7 +20,7 @@ STATE_KEYS = json.loads(gzip.decompress((FOLDER / "state_keys.json.gz").read_byt
 def model_config(name):
     family, _, variant = name.partition(":")
     config = flags.load_config(f"{ROOT}/configs/{family}.py", variant)
-    return from_config.tuples(config.model.to_dict())
+    return build.tuples(config.model.to_dict())
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -6,12 +6,12 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 import jaxaction
-from jaxaction import xla_options
 from jaxaction.errors import InputError
 from jaxaction.models import MODELS
-from jaxaction.models.conv3d import Conv3d
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.ops.conv3d import Conv3d
 from jaxaction.models.trainable import frozen_parameters
+from jaxaction.runtime import xla_options
 from tests.models.test_fold import NETWORKS, network
 
 SLOWFAST = "slowfast lateral norm"

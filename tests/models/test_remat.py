@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from jaxaction import loop, xla_options
 from jaxaction.models import abstract_variables, mobilenet, remat
+from jaxaction.runtime import xla_options
+from jaxaction.training import loop
 from tests import tiny_run
 from tests.models.test_fold import network
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxaction import evaluate, from_config, results, workdir
-from jaxaction.evaluate import Evaluation
-from jaxaction.history import History
+from jaxaction.config import build
+from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation.evaluate import Evaluation
+from jaxaction.storage import workdir
+from jaxaction.storage.history import History
 from tests import tiny_run
 
 NASTY = ("<script>alert(1)</script>", "tea & \"cake\" 'hot'", "</td></table><!-- \u202e\x00\ud83d")
@@ -48,7 +50,7 @@ def evaluation(config_protocol, ids, labels, probs, unreadable=()) -> Evaluation
 
 def few(folder: Path) -> Evaluation:
     """The six test clips of `tiny_run`, the second and the sixth wrong."""
-    protocol = from_config.protocol(tiny_run.config(folder).test)
+    protocol = build.protocol(tiny_run.config(folder).test)
     probs = [
         [0.8, 0.1, 0.1],
         [0.7, 0.2, 0.1],
@@ -72,7 +74,7 @@ def many(folder: Path, classes: int = 400, videos: int = 20000) -> Evaluation:
     scores[rows, (labels + rng.integers(1, 4, videos)) % classes] += 4
     probs = np.exp(scores - scores.max(axis=1, keepdims=True))
     probs /= probs.sum(axis=1, keepdims=True)
-    protocol = from_config.protocol(tiny_run.config(folder).test)
+    protocol = build.protocol(tiny_run.config(folder).test)
     ids = [f"class {label}/clip number {i}.mp4" for i, label in enumerate(labels)]
     return evaluation(protocol, ids, labels, probs)
 
@@ -84,5 +86,5 @@ def several_labels(folder: Path) -> Evaluation:
     labels[np.arange(6), np.arange(6) % 3] = labels[::2, 1] = 1
     probs = np.clip(0.8 * labels + rng.uniform(0, 0.5, labels.shape), 0, 1)
     probs[4] = [0.99, 0.02, 0.9, 0.7]
-    protocol = from_config.protocol(tiny_run.config(folder).test)
+    protocol = build.protocol(tiny_run.config(folder).test)
     return evaluation(protocol, [f"test{i}.mp4" for i in range(6)], labels, probs)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from jaxaction import __main__ as command
-from jaxaction import history, report, results
+from jaxaction import report
 from jaxaction.errors import InputError
+from jaxaction.evaluation import results
+from jaxaction.storage import history
 from tests import tiny_run
 from tests.report import made_up
 from tests.report.parsed import parse

@@ -1,0 +1,232 @@
+"""One result of several runs, as of RGB and optical flow: `jaxaction fuse`.
+
+Late fusion of two streams (Simonyan and Zisserman 2014): the weighted mean of the runs'
+probabilities for every video. Runs are taken as `eval.py` left them, in `DIR/eval/SPLIT.npz`.
+"""
+
+import argparse
+import dataclasses
+import math
+import re
+import zipfile
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxaction.errors import InputError
+from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation.evaluate import Evaluation
+
+FILE_NAME = re.compile(r"[^\w.-]+")  # as `results.write` names the file of a split
+ENDING = re.compile(r"\.[A-Za-z]\w{1,3}$")  # .mp4, which a folder of the same video's flow lacks
+
+
+class Result(NamedTuple):
+    """What a run's test found; its `protocol` isn't known here."""
+
+    name: str
+    test: Evaluation
+    label_names: tuple[str, ...]
+
+    def take(self, rows: list[int]) -> "Result":
+        """The same with these videos, in this order."""
+        arrays = {key: getattr(self.test, key)[rows] for key in ("labels", "scores", "probs")}
+        ids = tuple(self.test.ids[row] for row in rows)
+        return self._replace(test=dataclasses.replace(self.test, ids=ids, **arrays))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `jaxaction fuse`."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory, or a .npz file")
+    parser.add_argument("--weights", nargs="+", type=float, help="a number a run (1 each)")
+    parser.add_argument("--split", default="test", help="DIR/eval/SPLIT.npz is read (test)")
+    parser.add_argument("--common", action="store_true", help="leave out what not all runs have")
+    parser.add_argument("--out", metavar="FILE.npz", help="write the fused result, as eval.py does")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints each run's accuracy and that of all together."""
+    if len(args.runs) < 2:
+        raise InputError(f"{args.runs[0]} alone can't be fused; give two runs or more")
+    weights = check_weights(args.weights or [1.0] * len(args.runs), len(args.runs))
+    if args.out:
+        check_out(Path(args.out))
+    found, left_out = match([read(run, args.split) for run in args.runs], args.common)
+    fused = fuse(found, weights)
+    for result, weight in zip(found, weights, strict=True):
+        *_, mean, accuracy = results.summary(args.split, result.test).splitlines()
+        print(f"{result.name}, weight {weight:g}: {accuracy}, {mean}")
+    if left_out:
+        print(f"left out: {left_out} videos that not all runs have")
+    if args.out:
+        results.write_npz(Path(args.out), fused.test, fused.label_names)
+        print(f"fused: {args.out}")
+    print(results.summary(args.split, fused.test, fused.label_names))
+    return 0
+
+
+def check_weights(weights: list[float], count: int) -> list[float]:
+    """The weights as given; InputError unless there is one for each run and a mean of them."""
+    if len(weights) != count:
+        raise InputError(f"--weights gives {len(weights)} numbers for {count} runs; give {count}")
+    if not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
+        given = " ".join(f"{weight:g}" for weight in weights)
+        raise InputError(f"--weights {given}: give numbers from 0 on, not all of them 0")
+    return weights
+
+
+def check_out(path: Path) -> None:
+    """InputError for a place where no result can be written, before anything is read."""
+    if path.suffix != ".npz":
+        raise InputError(f"--out {path}: the result is a .npz file; name it {path}.npz")
+    if path.exists():
+        raise InputError(f"--out {path}: the file exists; give another name, or move it away")
+    if not path.parent.is_dir():
+        raise InputError(f"--out {path}: its folder does not exist; make it, or name another")
+
+
+def read(run: str, split: str) -> Result:
+    """The result in a run's directory, or in a file; InputError if it is none, or not whole."""
+    path = Path(run)
+    if path.is_dir():
+        path = path / "eval" / f"{FILE_NAME.sub('_', split)}.npz"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; eval.py --workdir DIR writes DIR/eval/test.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("labels", "scores", "probs")}
+            names = {key: tuple(file[key].tolist()) for key in ("ids", "unreadable", "label_names")}
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a result that eval.py wrote: {error}") from None
+    label_names = names.pop("label_names")
+    test = Evaluation("", **arrays, **names)
+    _check_whole(test, path)
+    return Result(run, test, label_names)
+
+
+def _check_whole(test: Evaluation, path: Path) -> None:
+    rows, classes = test.probs.shape if test.probs.ndim == 2 else (0, 0)
+    shapes = [array.shape for array in (test.labels, test.scores, test.probs)]
+    if not rows or shapes[1] != shapes[2] or shapes[0] not in ((rows,), (rows, classes)):
+        raise InputError(f"{path} is not whole: labels, scores and probs are {shapes}; test again")
+    if test.num_videos != rows:
+        raise InputError(f"{path} has {rows} rows for {test.num_videos} videos; test again")
+
+
+def match(found: list[Result], common: bool) -> tuple[list[Result], int]:
+    """The results with the same videos in the first one's order, and how many were left out.
+
+    Videos are matched by their ids; where no id is the same, by ids without a file's ending, since
+    the frames of a.mp4 lie in a folder a. InputError, naming the first, for a video that is not in
+    all of them (unless `common`), one that is there twice, and for labels that differ.
+    """
+    for other in found[1:]:
+        _check_classes(found[0], other)
+    keys = [result.test.ids for result in found]
+    if not set.intersection(*map(set, keys)):
+        keys = [tuple(ENDING.sub("", id) for id in ids) for ids in keys]
+    places = [_places(result, ids) for result, ids in zip(found, keys, strict=True)]
+    shared = [key for key in keys[0] if all(key in place for place in places)]
+    if not shared:
+        raise InputError(
+            f"{found[0].name} and the others have no video in common: ids are like {keys[0][0]!r}"
+            f" there and {keys[1][0]!r} in {found[1].name}; test the runs on the same videos"
+        )
+    left_out = len(set().union(*keys)) - len(shared)
+    if left_out and not common:
+        raise InputError(_missing(found, keys, shared, left_out))
+    matched = [
+        result.take([place[key] for key in shared])
+        for result, place in zip(found, places, strict=True)
+    ]
+    for other in matched[1:]:
+        _check_labels(matched[0], other)
+    return matched, left_out
+
+
+def fuse(found: list[Result], weights: list[float]) -> Result:
+    """The weighted mean of the probabilities of matched results, as scores and as probs."""
+    rows = np.average([result.test.probs.astype(np.float64) for result in found], 0, weights)
+    rows = rows.astype(np.float32)
+    names = [f"{result.name} x {weight:g}" for result, weight in zip(found, weights, strict=True)]
+    test = Evaluation(
+        protocol=f"mean of the probabilities of {', '.join(names)}",
+        ids=found[0].test.ids,
+        labels=found[0].test.labels,
+        scores=rows,
+        probs=rows,
+        unreadable=tuple(dict.fromkeys(id for result in found for id in result.test.unreadable)),
+    )
+    return Result("", test, max((result.label_names for result in found), key=_spoken))
+
+
+def _places(result: Result, keys: tuple[str, ...]) -> dict[str, int]:
+    places = {}
+    for row, key in enumerate(keys):
+        if key in places:
+            raise InputError(
+                f"{result.name} has {key} twice, in rows {places[key]} and {row}; "
+                "take one out of the list of videos and test again"
+            )
+        places[key] = row
+    return places
+
+
+def _missing(
+    found: list[Result], keys: list[tuple[str, ...]], shared: list[str], left_out: int
+) -> str:
+    every = set(shared)
+    has, key = next(
+        (result.name, key)
+        for result, ids in zip(found, keys, strict=True)
+        for key in ids
+        if key not in every
+    )
+    lacks = next(result.name for result, ids in zip(found, keys, strict=True) if key not in ids)
+    return (
+        f"{left_out} videos are not in all runs, first {key}, which {has} has and {lacks} has not; "
+        f"--common fuses the {len(shared)} that all have"
+    )
+
+
+def _check_classes(first: Result, other: Result) -> None:
+    said = []
+    for name, test, _ in (first, other):
+        several = ", several a video" if test.multi_label else ""
+        said.append((name, f"{test.probs.shape[1]} classes{several}"))
+    if said[0][1] != said[1][1]:
+        both = ", ".join(f"{name} has {classes}" for name, classes in said)
+        raise InputError(f"{both}; fuse runs on the same classes")
+    names = (first.label_names, other.label_names)
+    if evaluate.differing_labels(*names):
+        where = next(
+            i
+            for i in range(len(names[0]))
+            if evaluate.differing_labels(*(n[: i + 1] for n in names))
+        )
+        raise InputError(
+            f"label {where} is {names[0][where]!r} in {first.name} and {names[1][where]!r} in "
+            f"{other.name}; fuse runs on the same classes"
+        )
+
+
+def _check_labels(first: Result, other: Result) -> None:
+    differ = first.test.labels != other.test.labels
+    rows = np.flatnonzero(differ.any(axis=1) if first.test.multi_label else differ)
+    if len(rows):
+        labels = [result.test.labels[rows[0]] for result in (other, first)]
+        raise InputError(
+            f"{len(rows)} videos have other labels in {other.name} than in {first.name}, first "
+            f"{first.test.ids[rows[0]]}: {_label(labels[0])} and {_label(labels[1])}; test the same"
+            " list"
+        )
+
+
+def _label(label: np.ndarray) -> str:
+    return str(label) if label.ndim == 0 else " ".join(map(str, np.flatnonzero(label)))
+
+
+def _spoken(names: tuple[str, ...]) -> int:
+    """How many labels have a name that is not their number."""
+    return sum(name != str(i) for i, name in enumerate(names))

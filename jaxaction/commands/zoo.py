@@ -1,0 +1,283 @@
+"""The configs' variants, what they cost and what was published of them: `jaxaction zoo`.
+
+The counts come from `zoo_figures.json`, under the fields that they depend on, since counting all
+networks takes a minute; one that the file lacks is counted when it is asked for.
+`jaxaction zoo --write` counts all again.
+"""
+
+import argparse
+import difflib
+import functools
+import json
+import operator
+import runpy
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from ml_collections import ConfigDict
+
+from jaxaction.commands import flops
+from jaxaction.config import build, flags
+from jaxaction.data import Protocol
+from jaxaction.errors import InputError
+
+if TYPE_CHECKING:
+    from configs.common import Variant
+
+FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
+CONFIGS = Path(__file__).parents[2] / "configs"
+FILE = Path(__file__).with_name("zoo_figures.json")
+
+LEGEND = """\
+train: segments, or frames x interval of a clip; test: segments (tsn, tsm) or clips x crops;
+params in millions; GMACs of one test clip (tsn, tsm: of all its segments), with and without head.
+top-1 and top-5 (in percent) and the file are those that MMAction2 published, not measured here."""
+COUNTED = ("params", "224", "no head", "256", "no head")
+HEADINGS = ("name", "train", "test", *COUNTED, "top-1", "top-5", "file")
+# What stands above these headings.
+OVER = {
+    "224": "GMACs, 224x224",
+    "256": "GMACs, 256x256",
+    "top-1": "published by MMAction2, not measured here",
+}
+
+_NO_EFFECT = {"dropout", "init_std", "bn_group", "norm_eps", "zero_init_residual"}
+_NO_EFFECT |= {"frozen_stages", "norm_eval", "partial_bn", "remat"}
+
+
+class Figures(NamedTuple):
+    """A network's parameters, and the multiply-accumulates of one clip of 224x224 and 256x256.
+
+    `headless` leaves out the classifier. The clip has the frames of `config.test`.
+    """
+
+    parameters: int
+    macs_224: int
+    headless_224: int
+    macs_256: int
+    headless_256: int
+
+
+def variants() -> dict[str, "Variant"]:
+    """All families' variants under names like `tsm:r50-1x1x8-k400`.
+
+    InputError if there is no folder of configs beside the package.
+    """
+    found = {}
+    for family in FAMILIES:
+        rows = runpy.run_path(str(_config_file(family)))["VARIANTS"]
+        found |= {f"{family}:{variant}": row for variant, row in rows.items()}
+    return found
+
+
+def family_config(family: str, variant: str = "") -> ConfigDict:
+    """The config of `configs/FAMILY.py`, wherever the program was started.
+
+    InputError for an unknown family or variant, or if there is no such folder beside the package.
+    """
+    return flags.load_config(str(_config_file(family)), variant)
+
+
+def network(config: ConfigDict) -> str:
+    """What the figures of a config depend on, as text: the model's fields and the clip."""
+    fields = build.tuples(config.model.to_dict())
+    name, keys = fields.pop("name"), sorted(fields.keys() - _NO_EFFECT)
+    words = (f"{key}={fields[key]}" for key in keys)
+    return " ".join([name, *words, f"clip={config.test.clip_len}x{len(config.data.mean)}"])
+
+
+def figures(
+    configs: Iterable[ConfigDict], known: Mapping[str, Figures] | None = None
+) -> dict[str, Figures]:
+    """The figures under the `network` of each config.
+
+    What is not `known` (None: from the file) is counted, in one to five seconds each, and said on
+    stderr.
+    """
+    known = kept_figures() if known is None else known
+    found = {}
+    for text, config in {network(config): config for config in configs}.items():
+        if text not in known:
+            print(f"counting {text}", file=sys.stderr, flush=True)
+        found[text] = known[text] if text in known else _count(config)
+    return found
+
+
+def kept_figures() -> dict[str, Figures]:
+    """What `jaxaction zoo --write` has kept, under each `network`."""
+    rows = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    return {text: Figures(**row) for text, row in rows.items()}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `jaxaction zoo`."""
+    which = parser.add_mutually_exclusive_group()
+    about = "print this one in full: tsm:r50-1x1x8-k400 or configs/tsm.py:r50-1x1x8-k400"
+    which.add_argument("name", nargs="?", default="", metavar="NAME", help=about)
+    about = "count all networks again and keep that in the package (a minute; after a new variant)"
+    which.add_argument("--write", action="store_true", help=about)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Lists all variants, describes one, or writes the file of figures."""
+    rows = variants()
+    if args.name in FAMILIES:
+        rows = {name: row for name, row in rows.items() if name.startswith(f"{args.name}:")}
+    elif args.name:
+        name = _nearest(args.name, rows)
+        print(describe(name, rows[name]))
+        return 0
+    configs = {name: family_config(*name.split(":")) for name in rows}
+    if args.write:
+        _write(figures(configs.values(), {}))
+        return 0
+    print(f"{LEGEND}\n\n{_fit(table(rows, configs))}\n\n`jaxaction zoo NAME` prints one in full.")
+    return 0
+
+
+def table(rows: Mapping[str, "Variant"], configs: Mapping[str, ConfigDict]) -> str:
+    """A line a variant under two of headings, families apart."""
+    found = figures(configs.values())
+    cells, last = [HEADINGS], ""
+    for name, row in rows.items():
+        family = name.split(":")[0]
+        cells += [] if family == last else [("",) * len(HEADINGS)]
+        cells.append((name, *_cells(row, configs[name], found[network(configs[name])])))
+        last = family
+    lines = flops.columns(cells)
+    over = ""
+    for heading, text in OVER.items():
+        over = over.ljust(lines.index(heading)) + text
+    return f"{over}\n{lines}"
+
+
+def describe(name: str, row: "Variant") -> str:
+    """All of a variant: its row, its stages' shapes in a test, and every value of its config."""
+    config = family_config(*name.split(":"))
+    found = figures([config])[network(config)]
+    test = build.protocol(config.test)
+    clip = (1, test.clip_len, *test.size, len(config.data.mean))
+    counted = flops.count(build.model(config), clip)
+    facts = [
+        ("reference", row.reference or "-"),
+        ("file", row.file or "-"),
+        ("published", _published(row)),
+        ("note", row.note or "-"),
+        ("train", _train(config)),
+        ("test", str(test)),
+        ("at 224x224", _gmacs(found.macs_224, found.headless_224)),
+        ("at 256x256", _gmacs(found.macs_256, found.headless_256)),
+    ]
+    stages = f"one clip of the test, {flops.by(clip)}\n{flops.summary(counted)}"
+    return f"{name}\n\n{flops.columns(facts)}\n\n{stages}\n\n{settings(config)}"
+
+
+def settings(config: ConfigDict) -> str:
+    """`--config.key=value` of every value, as a shell takes it."""
+    values = (
+        (key, functools.reduce(operator.getitem, key.split("."), config))
+        for key in flags.flatten(config)
+    )
+    return "\n".join(f"--config.{key}={shlex.quote(str(value))}" for key, value in values)
+
+
+def _config_file(family: str) -> Path:
+    """Its file; the folder that `configs` lies in is searched for what such a file imports."""
+    if family not in FAMILIES:
+        raise InputError(f"{family}: no such family; there is {', '.join(FAMILIES)}")
+    file = CONFIGS / f"{family}.py"
+    if not file.is_file():
+        raise InputError(
+            f"{file}: no such file; configs come with a clone of the repository: install the"
+            " package from there, pip install -e ."
+        )
+    if str(CONFIGS.parent) not in sys.path:
+        sys.path.append(str(CONFIGS.parent))
+    return file
+
+
+def _nearest(text: str, names: Mapping[str, "Variant"]) -> str:
+    """The name that is meant, also by MMAction2's name of it; InputError with those that begin so,
+    are like it, or its family's."""
+    theirs = [name for name, row in names.items() if row.reference == Path(text).stem]
+    if theirs:
+        return theirs[0]
+    file, variant = flags.split_variant(text)
+    inside = Path(file).parent.name == CONFIGS.name
+    name = f"{Path(file).stem}:{variant}" if inside else text
+    if name in names:
+        return name
+    begin, family = (
+        [known for known in names if known.startswith(start)]
+        for start in (name, name.partition(":")[0] + ":")
+    )
+    near = begin or difflib.get_close_matches(name, names, n=3, cutoff=0.5) or family
+    there = f"there is {', '.join(near)}" if near else "`jaxaction zoo` lists them all"
+    raise InputError(f"{text}: no such variant; {there}")
+
+
+def _count(config: ConfigDict) -> Figures:
+    model = build.model(config)
+    frames, channels = config.test.clip_len, len(config.data.mean)
+    small, large = (flops.count(model, (1, frames, size, size, channels)) for size in (224, 256))
+    macs = (small.macs, small.macs_without_head, large.macs, large.macs_without_head)
+    return Figures(small.parameters, *macs)
+
+
+def _write(found: Mapping[str, Figures]) -> None:
+    rows = {text: row._asdict() for text, row in found.items()}
+    FILE.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def _cells(row: "Variant", config: ConfigDict, found: Figures) -> tuple[str, ...]:
+    """The columns after the name, numbers aligned."""
+    macs = tuple(f"{value / 1e9:6.2f}" for value in found[1:])
+    test = _views(build.protocol(config.test))
+    params = f"{found.parameters / 1e6:6.2f}"
+    tops = tuple(f"{top:5.2f}" if top else "    -" for top in _tops(row))
+    return (_train(config), test, params, *macs, *tops, row.file or "-")
+
+
+def _train(config: ConfigDict) -> str:
+    data = config.data
+    if data.sampling == "segments":
+        return f"{data.clip_len} segments"
+    dense = "dense " if data.sampling == "dense" else ""
+    return f"{dense}{data.clip_len}x{data.frame_interval}"
+
+
+def _views(protocol: Protocol) -> str:
+    """10x3, dense 10x3, or of segments 8x10, twice 8x3."""
+    crops = protocol.shape[0] // protocol.num_clips
+    if protocol.sampling == "segments":
+        return f"{'twice ' if protocol.num_clips == 2 else ''}{protocol.clip_len}x{crops}"
+    return f"{'dense ' if protocol.sampling == 'dense' else ''}{protocol.num_clips}x{crops}"
+
+
+def _tops(row: "Variant") -> tuple[float, float]:
+    """MMAction2's accuracies; 0 for what isn't its network."""
+    return (row.top1, row.top5) if row.reference else (0.0, 0.0)
+
+
+def _published(row: "Variant") -> str:
+    top1, top5 = _tops(row)
+    if not top1:
+        return "-"
+    return f"top-1 {top1:.2f} %, top-5 {top5:.2f} % (by MMAction2, not measured here)"
+
+
+def _gmacs(macs: int, headless: int) -> str:
+    return f"{macs / 1e9:.2f} GMACs with head, {headless / 1e9:.2f} without"
+
+
+def _fit(text: str) -> str:
+    """Lines cut at the terminal's width, marked by …; elsewhere (`| less -S`) as they are."""
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    lines = text.splitlines()
+    return "\n".join(x if len(x) <= width else f"{x[: width - 1]}…" for x in lines)

@@ -1,0 +1,129 @@
+"""Checks of a config's values against each other and the model, before anything is written."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from jaxaction.config import build
+from jaxaction.data.protocol import CHANNELS
+from jaxaction.errors import InputError
+from jaxaction.models.heads import view_logits
+
+# The lowest and the highest value of numbers that a user may set.
+_RANGES = {
+    "model.num_classes": (1, math.inf),
+    "model.width": (1, math.inf),
+    "model.dropout": (0, 1),
+    "model.frozen_stages": (-1, math.inf),
+    "data.num_threads": (0, math.inf),
+    "data.max_bad_share": (0, 1),
+    "optim.learning_rate": (0, math.inf),
+    "optim.reference_batch": (0, math.inf),
+    "optim.momentum": (0, 1),
+    "optim.weight_decay": (0, math.inf),
+    "optim.clip_norm": (0, math.inf),
+    "optim.warmup_epochs": (0, math.inf),
+    "optim.warmup_samples": (0, math.inf),
+    "train.epochs": (0, math.inf),
+    "train.seed": (0, 2**32 - 1),
+    "train.mixup": (0, math.inf),
+    "train.cutmix": (0, math.inf),
+    "train.label_smoothing": (0, 1),
+    "train.ema_decay": (0, 0.999999),
+    "train.accumulate": (1, math.inf),
+    "train.precise_bn_clips": (0, math.inf),
+    "train.log_every_steps": (1, math.inf),
+    "train.eval_every_epochs": (0, math.inf),
+    "train.checkpoint_every_steps": (1, math.inf),
+    "train.keep": (1, math.inf),
+    "train.patience": (0, math.inf),
+    "train.hang_seconds": (0, math.inf),
+    "train.max_loss_factor": (0, math.inf),
+    "test.batch_size": (1, math.inf),
+}
+
+
+def check_numbers(config: ConfigDict) -> None:
+    """Raises InputError for a number that makes no run, whatever the model and the videos are."""
+    for key, (low, high) in _RANGES.items():
+        section, name = key.split(".")
+        value = config[section].get(name, low)
+        if value < low:
+            raise InputError(f"{key} {value} is below {low}; set it to {low} or more")
+        if value > high:
+            raise InputError(f"{key} {value} is above {high}; set it to {high} or less")
+    mean, std = config.data.mean, config.data.std
+    if len(mean) != len(std) or not all(std):
+        raise InputError(
+            f"data.mean {mean} and data.std {std} are not a number a channel, the latter not 0"
+        )
+    channels = CHANNELS.get(config.data.modality, len(mean)) * config.data.stack
+    if len(mean) != channels:
+        one = (128.0,) * channels  # what flow is stored about, and a usual scale
+        raise InputError(
+            f"data.mean has {len(mean)} numbers, but {config.data.stack} frame(s) of"
+            f" {config.data.modality} have {channels} channels; give so many, as in"
+            f" --config.data.mean='{one}' --config.data.std='{one}'"
+        )
+    if config.test.batch_size % jax.process_count():
+        raise InputError(
+            f"test.batch_size {config.test.batch_size} is not a multiple of the"
+            f" {jax.process_count()} processes; set it to {jax.process_count()}"
+        )
+
+
+def check_test_keys(config: ConfigDict, overrides: Iterable[str]) -> None:
+    """Raises InputError for keys of `data` that training alone follows, since the protocol of a
+    stored run's test has values of its own."""
+    for key in overrides:
+        section, _, name = key.partition(".")
+        if section == "data" and name in config.test:
+            raise InputError(
+                f"--config.{key} is training's; the test of this run has --config.test.{name},"
+                f" which is {config.test[name]!r}"
+            )
+
+
+def check_clips(config: ConfigDict) -> None:
+    """Sends shapes alone through the model: a training batch, and a view of `val` and of `test`.
+
+    What the model can't take (its ValueError) is an InputError here, before the first batch.
+    """
+    network, checked = build.model(config), set()
+    variables = build.abstract_variables(config)
+    for name in ("data", "val", "test"):
+        train, section = name == "data", config[name]
+        batch = config.train.batch_size // config.train.accumulate if train else 1
+        shape = (batch, section.clip_len, *section.size, len(config.data.mean))
+        window = tuple(section.get("window", ()))
+        if (shape, train, window) in checked:
+            continue
+        checked.add((shape, train, window))
+        try:
+            _apply_abstract(network, variables, shape, train, window)
+        except ValueError as error:
+            message = str(error).replace("data.", f"{name}.").replace("test.", f"{name}.")
+            raise InputError(message) from error
+
+
+def _apply_abstract(
+    network: Any, variables: dict, shape: tuple[int, ...], train: bool, window: tuple[int, ...]
+) -> None:
+    def logits(variables, clip, key):
+        if not train:
+            return view_logits(network, variables, clip, window)
+        rngs = {"dropout": key}
+        return network.apply(variables, clip, True, mutable=["batch_stats"], rngs=rngs)
+
+    jax.eval_shape(logits, variables, jax.ShapeDtypeStruct(shape, jnp.float32), jax.random.key(0))
+
+
+def batch_multiple(config: ConfigDict, mesh: Mesh) -> int:
+    """What a global batch must be a multiple of: devices, parts of a step, groups of a norm."""
+    parts = mesh.size * config.train.accumulate
+    return math.lcm(parts, config.model.get("bn_group", 0) or 1)

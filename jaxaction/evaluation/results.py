@@ -1,0 +1,168 @@
+"""An evaluation as lines to print, and as files in the run's directory."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxaction.errors import InputError
+from jaxaction.evaluation.evaluate import Evaluation
+
+PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
+
+
+def result_line(split: str, evaluation: Evaluation) -> str:
+    """The line that scripts may rely on: `test top-1 98.8 %, top-5 100.0 % (96 videos)`, or
+    `test mAP 45.2 % (96 videos)` where videos have several labels."""
+    if evaluation.multi_label:
+        share = 100 * evaluation.mean_average_precision
+        return f"{split} mAP {share:.1f} % ({evaluation.num_videos} videos)"
+    top1, top5 = 100 * evaluation.top1, 100 * evaluation.top5
+    return f"{split} top-1 {top1:.1f} %, top-5 {top5:.1f} % ({evaluation.num_videos} videos)"
+
+
+def summary(split: str, evaluation: Evaluation, label_names: tuple[str, ...] = ()) -> str:
+    """What the user sees: the protocol, unreadable videos if any, the accuracies; several lines.
+
+    With `label_names` also which classes were taken for another most often.
+    """
+    lines = [f"protocol: {evaluation.protocol}"]
+    if evaluation.unreadable:
+        names = ", ".join(evaluation.unreadable)
+        lines.append(f"unreadable, left out: {len(evaluation.unreadable)} ({names})")
+    if evaluation.multi_label:
+        share = 100 * evaluation.mmit_mean_average_precision
+        lines.append(f"{split} mAP over videos {share:.1f} %")
+    else:
+        lines += _most_confused(evaluation.confusion, label_names)
+        lines.append(f"{split} mean class accuracy {100 * evaluation.mean_class_accuracy:.1f} %")
+    return "\n".join([*lines, result_line(split, evaluation)])
+
+
+def _most_confused(confusion: np.ndarray, label_names: tuple[str, ...], most: int = 3) -> list[str]:
+    """Up to `most` pairs of classes in a line, if there are any and they have names."""
+    wrong = confusion * (1 - np.eye(len(confusion), dtype=confusion.dtype))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(i), len(wrong)) for i in order if wrong.flat[i]]
+    if not pairs or not label_names:
+        return []
+    said = [
+        f"{label_names[i]} for {label_names[j]} ({wrong[i, j]} of {confusion[i].sum()})"
+        for i, j in pairs
+    ]
+    return [f"taken most often: {', '.join(said)}"]
+
+
+def write(
+    workdir: str, split: str, evaluation: Evaluation, label_names: tuple[str, ...], about: dict
+) -> Path:
+    """Writes `eval/SPLIT.json` (metrics, protocol, `about`) and `eval/SPLIT.npz` (every video).
+
+    The npz holds `ids`, `labels`, `scores`, `probs`, `label_names`, `unreadable`; rows agree; and
+    `confusion` (true classes along the first axis), unless videos have several labels.
+    `about` says what else the figures depend on (data set, step of the checkpoint), as JSON values.
+    An earlier result with another protocol or `about` is kept beside, as `SPLIT.1.json` and so on.
+    Returns the path of the JSON; it is written last, so that it never stands for half a result.
+    """
+    folder = Path(workdir) / "eval"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} can't be written ({error.strerror}); move it away") from error
+    name = re.sub(r"[^\w.-]+", "_", split) or "test"
+    record = _record(split, evaluation, about)
+    _keep_other(folder, name, record)
+    write_npz(folder / f"{name}.npz", evaluation, label_names)
+    path = folder / f"{name}.json"
+    replace(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
+    return path
+
+
+def versions() -> dict[str, str]:
+    """Python and the packages that decode and compute, with their versions; absent ones are left
+    out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
+    return {
+        "split": split,
+        "metrics": evaluation.figures,
+        "protocol": dataclasses.asdict(evaluation.protocol),
+        "protocol_line": str(evaluation.protocol),
+        "about": about,
+        "unreadable": list(evaluation.unreadable),
+        "versions": versions(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def _keep_other(folder: Path, name: str, record: dict) -> None:
+    """Renames a result that stands for something else than `record` to the next free number."""
+    path = folder / f"{name}.json"
+    if not path.exists() or _identity(_load(path)) == _identity(record):
+        return
+    number = next(i for i in itertools.count(1) if not (folder / f"{name}.{i}.json").exists())
+    for old in (folder / f"{name}.npz", path):
+        if old.exists():
+            old.rename(folder / f"{name}.{number}{old.suffix}")
+
+
+def _identity(record: dict) -> Any:
+    """What makes two results comparable, in the form that JSON gives back."""
+    return json.loads(json.dumps([record.get("protocol"), record.get("about")]))
+
+
+def _load(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return {}
+
+
+def write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) -> None:
+    """Writes the part of `write` that holds every video's row."""
+    arrays = {
+        "ids": np.array(evaluation.ids, dtype=np.str_),
+        "labels": evaluation.labels,
+        "scores": evaluation.scores,
+        "probs": evaluation.probs,
+        "label_names": np.array(label_names, dtype=np.str_),
+        "unreadable": np.array(evaluation.unreadable, dtype=np.str_),
+    }
+    if not evaluation.multi_label:
+        arrays["confusion"] = evaluation.confusion
+    replace(path, lambda file: np.savez(file, **arrays))
+
+
+def replace(path: Path, write: Any) -> None:
+    """`write(file)` to a temporary file beside `path`, then renamed: all of it or nothing.
+
+    InputError where that can't be, as in a folder without permission.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            write(file)
+        temporary.replace(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} can't be written ({reason}); name another") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
