@@ -6,15 +6,7 @@ Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end
 DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
 """
 
-from jaxaction.config import flags
-from jaxaction.runtime import distributed
-from jaxaction.training import loop
-
-
-def main(argv: list[str]) -> None:
-    config, _, workdir = flags.parse_train(distributed.start(argv))
-    loop.train(config, workdir, log=lambda text: print(text, flush=True))
-
+from jaxaction.commands import entry, train
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(train.main)

@@ -28,7 +28,7 @@ from benchmarks import data_leak, data_sides
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
 from jaxaction import data
-from jaxaction.config import flags
+from jaxaction.commands import entry
 from jaxaction.data import decode, sampling
 from jaxaction.data.protocol import read_sampled
 
@@ -187,4 +187,4 @@ def _with_threads(video, transform, counts, rounds) -> dict[int, list[float]]:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

@@ -30,7 +30,7 @@ import jax
 from benchmarks import damage
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
-from jaxaction.config import flags
+from jaxaction.commands import entry
 from jaxaction.storage import checkpoint
 from tests import tiny_run
 
@@ -208,4 +208,4 @@ def table(found: dict) -> str:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

@@ -14,7 +14,7 @@ import jax
 
 from benchmarks import ours
 from benchmarks.command_line import Parser, add_network_arguments, at_least
-from jaxaction.config import flags
+from jaxaction.commands import entry
 
 LIBRARY_CALL = re.compile(
     r'custom_call_target="(__cudnn\$conv[^"]*|__cublas[^"]*)"|"__cudnn\$fusion"'
@@ -65,4 +65,4 @@ def describe(line: str) -> str:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

@@ -29,7 +29,7 @@ import jaxaction
 from benchmarks.command_line import Parser, add_network_arguments, at_least, duration
 from benchmarks.families import FAMILIES
 from benchmarks.machine import describe, settings
-from jaxaction.config import flags
+from jaxaction.commands import entry
 from jaxaction.interop import mmaction
 from jaxaction.models import layers, resnet
 from jaxaction.models.ops import conv3d, winograd
@@ -290,4 +290,4 @@ def line(row: dict, peak: float) -> str:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

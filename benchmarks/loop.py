@@ -31,8 +31,9 @@ from benchmarks import ours
 from benchmarks.command_line import Parser, at_least
 from benchmarks.machine import describe, settings
 from jaxaction import train_state
+from jaxaction.commands import entry
 from jaxaction.config import build, flags
-from jaxaction.training import loop, train_step
+from jaxaction.training import loop, setup, train_step
 from jaxaction.training.setup import prepare
 
 ROOT = Path(__file__).parent.parent
@@ -71,7 +72,7 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
     say("the loop and bare steps, without data and with them")
     config.train.log_every_steps = args.steps
     config.train.epochs = args.turns * args.steps / parts.steps_per_epoch
-    with mock.patch.object(build, "train_loader", one_batch(build.train_loader)):
+    with mock.patch.object(build, "train_loader", one_batch(setup.train_loader)):
         without_data = side_by_side(config, args.steps, folder / "without data")
     return {
         "config": args.config,
@@ -155,4 +156,4 @@ def bare_step(config: ConfigDict):
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

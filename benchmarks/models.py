@@ -30,7 +30,7 @@ from benchmarks.command_line import (
 )
 from benchmarks.families import FAMILIES
 from benchmarks.machine import describe, settings
-from jaxaction.config import flags
+from jaxaction.commands import entry
 
 SIDES = ("jaxaction", "mmaction2", "mmaction2-compile", "pytorchvideo", "pytorchvideo-compile")
 MODES = ("inference", "training")
@@ -240,4 +240,4 @@ def key(row: dict) -> tuple:
 
 if __name__ == "__main__":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # sides share the GPU
-    flags.run_main(main)
+    entry.run_main(main)

@@ -13,11 +13,12 @@ import numpy as np
 
 from benchmarks.command_line import Parser
 from jaxaction import data
-from jaxaction.config import build, flags
+from jaxaction.commands import entry
+from jaxaction.config import build
 from jaxaction.data.builders.motions import OPPOSITE
 from jaxaction.errors import InputError
+from jaxaction.models.pixels import normalize
 from jaxaction.storage import checkpoint
-from jaxaction.training import train_step
 
 BATCH = 16
 
@@ -41,7 +42,7 @@ def contrast(workdir: str) -> Contrast:
 
     @jax.jit
     def logits(clips):
-        return model.apply(run.variables, train_step.normalize(clips, mean, std), False)
+        return model.apply(run.variables, normalize(clips, mean, std), False)
 
     source = build.source(run.config, "test")
     loader = data.test_loader(source, run.protocol, BATCH, num_threads=2)
@@ -73,4 +74,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

@@ -27,8 +27,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from benchmarks.command_line import Parser, at_least, duration
+from jaxaction.commands import entry
 from jaxaction.config import build, flags
 from jaxaction.runtime import sharding
+from jaxaction.training import setup
 from jaxaction.training.setup import Parts, compile_step, create_state
 
 # The results of an all-reduce, as `f32[64]{0}` or `(f32[64]{0}, bf16[3,4])`; GPUs have -start.
@@ -95,12 +97,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def measure(config: ConfigDict) -> Sent:
     """What the config's training step sends where it is compiled for all devices here."""
     build.set_precision(config)
-    optimizer, schedule = build.optimizer(config, steps_per_epoch=1000)
+    optimizer, schedule = setup.build_optimizer(config, steps_per_epoch=1000)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
     found = {"config": config, "model": build.model(config), "mesh": mesh}
     found |= {"optimizer": optimizer, "schedule": schedule}
-    found["recipe"] = build.recipe(config, mesh.size)
+    found["recipe"] = setup.build_recipe(config, mesh.size)
     parts = Parts(**dict.fromkeys(Parts._fields) | found)  # no data
     state = jax.eval_shape(partial(create_state, parts))
     # CPUs have forms of convolutions of their own, whose gradients are summed part by part.
@@ -145,4 +147,4 @@ def table(size: int, step: float, devices: int, links: Links) -> str:
 
 
 if __name__ == "__main__":
-    flags.run_main(main)
+    entry.run_main(main)

@@ -13,25 +13,26 @@ weights (`jaxaction convert resnet50.pth` makes a DIR of torchvision's). `VARIAN
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "i3d", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 16}
         | {"inflate": ((1, 1), (1, 0), (1, 0), (0, 1)), "zero_init_residual": False}
         | {"dropout": 0.2, "bn_group": 0}
     )
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_32x2x1(config: ConfigDict) -> None:
-    common.kinetics(config, clips_per_gpu=8, epochs=100)
-    common.steps(config, (40.0, 80.0))
-    common.thirty_views(config)
+    recipes.kinetics(config, clips_per_gpu=8, epochs=100)
+    recipes.steps(config, (40.0, 80.0))
+    recipes.thirty_views(config)
     config.model.inflate = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
     config.data.update(clip_len=32, frame_interval=2, crop="two_scale")
     config.train.eval_every_epochs = 1
@@ -46,22 +47,22 @@ def r50_one_gpu_32x2x1(config: ConfigDict) -> None:
 
 def r50_dense_32x2x1(config: ConfigDict) -> None:
     r50_32x2x1(config)
-    common.dense(config)
+    recipes.dense(config)
 
 
 def r50_nl_dot_product_32x2x1(config: ConfigDict) -> None:
     r50_32x2x1(config)
-    common.non_local(config, "dot_product", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "dot_product", NON_LOCAL, use_scale=False)
 
 
 def r50_nl_gaussian_32x2x1(config: ConfigDict) -> None:
     r50_32x2x1(config)
-    common.non_local(config, "gaussian", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "gaussian", NON_LOCAL, use_scale=False)
 
 
 def r50_nl_embedded_gaussian_32x2x1(config: ConfigDict) -> None:
     r50_32x2x1(config)
-    common.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=False)
 
 
 def r50_heavy_32x2x1(config: ConfigDict) -> None:
@@ -88,7 +89,7 @@ def r3d_18(config: ConfigDict) -> None:
     r50_32x2x1(config)
     config.model.update(depth=18, inflate=(1, 1, 1, 1), conv1_kernel=(3, 7, 7), conv1_stride_t=1)
     config.model.update(with_pool1=False, with_pool2=False, temporal_strides=(1, 2, 2, 2))
-    common.torchvision(config)
+    recipes.torchvision(config)
 
 
 # After every second block of the second and the third stage, from the second block on.

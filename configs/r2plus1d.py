@@ -13,25 +13,26 @@ is MMAction2's recipe for Kinetics-400. It reached 69.76 % top-1 there.
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "r2plus1d", "depth": 34, "stage_blocks": (1, 1, 1, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0}
     )
     config.data.update(clip_len=8, frame_interval=2)
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r34_8x8(config: ConfigDict) -> None:
     """The one family with batch norm over all GPUs."""
-    common.kinetics(config, clips_per_gpu=8, epochs=180)
-    common.thirty_views(config)
+    recipes.kinetics(config, clips_per_gpu=8, epochs=180)
+    recipes.thirty_views(config)
     config.model.bn_group = 0
     config.data.update(clip_len=8, frame_interval=8)
     config.train.eval_every_epochs = 20
@@ -47,7 +48,7 @@ def r18_torchvision(config: ConfigDict) -> None:
     """torchvision's, on 16 frames of 112x112: no pooling, shortcuts in one piece."""
     r34_32x2(config)
     config.model.update(depth=18, norm_eps=1e-5, with_pool1=False, factorize="torchvision")
-    common.torchvision(config)
+    recipes.torchvision(config)
 
 
 def r50_pytorchvideo(config: ConfigDict) -> None:

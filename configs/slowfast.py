@@ -13,25 +13,26 @@ is MMAction2's recipe for Kinetics-400. It reached 75.55 % top-1 there.
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "slowfast", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"resample_rate": 8, "speed_ratio": 8, "channel_ratio": 4, "fusion_kernel": 5}
         | {"dropout": 0.2, "bn_group": 0}
     )
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_4x16(config: ConfigDict) -> None:
     """The cosine runs under the warm-up."""
-    common.kinetics(config, clips_per_gpu=8, epochs=256)
-    common.thirty_views(config)
+    recipes.kinetics(config, clips_per_gpu=8, epochs=256)
+    recipes.thirty_views(config)
     config.model.channel_ratio = 8
     config.data.update(clip_len=32, frame_interval=2)
     config.optim.update(learning_rate=0.1, warmup_epochs=34.0, decay_epochs=256.0)
@@ -51,7 +52,7 @@ def r50_8x8(config: ConfigDict) -> None:
 def r50_8x8_steplr(config: ConfigDict) -> None:
     """With a norm and ReLU after each lateral convolution."""
     r50_8x8(config)
-    common.steps(config, (94.0, 154.0, 196.0))
+    recipes.steps(config, (94.0, 154.0, 196.0))
     config.model.lateral_norm = True
 
 

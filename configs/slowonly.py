@@ -13,25 +13,26 @@ is MMAction2's recipe for Kinetics-400. It reached 72.97 % top-1 there.
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "slowonly", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0}
     )
     config.data.update(clip_len=8, frame_interval=2)
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_4x16(config: ConfigDict) -> None:
-    common.kinetics(config, clips_per_gpu=16, epochs=256)
-    common.thirty_views(config)
-    common.warmup(config, epochs=34.0)
+    recipes.kinetics(config, clips_per_gpu=16, epochs=256)
+    recipes.thirty_views(config)
+    recipes.warmup(config, epochs=34.0)
     config.data.update(clip_len=4, frame_interval=16)
     config.optim.update(learning_rate=0.2, decay_begin_epochs=34.0, decay_epochs=222.0)
 
@@ -65,7 +66,7 @@ def r101_8x8(config: ConfigDict) -> None:
 
 def r50_16x4_flow(config: ConfigDict) -> None:
     r50_4x16(config)
-    common.flow(config, channels=2)
+    recipes.flow(config, channels=2)
     config.data.update(clip_len=16, frame_interval=4)
     config.val.num_clips = 2
     config.train.eval_every_epochs = 8
@@ -73,10 +74,10 @@ def r50_16x4_flow(config: ConfigDict) -> None:
 
 def r50_in1k_4x16(config: ConfigDict) -> None:
     """From ImageNet weights. Milestones count from the end of the warm-up."""
-    common.kinetics(config, clips_per_gpu=16, epochs=150)
-    common.thirty_views(config)
-    common.warmup(config, epochs=10.0)
-    common.steps(config, (100.0, 140.0))
+    recipes.kinetics(config, clips_per_gpu=16, epochs=150)
+    recipes.thirty_views(config)
+    recipes.warmup(config, epochs=10.0)
+    recipes.steps(config, (100.0, 140.0))
     config.data.update(clip_len=4, frame_interval=16)
     config.optim.learning_rate = 0.02
 
@@ -88,7 +89,7 @@ def r50_in1k_8x8(config: ConfigDict) -> None:
 
 def r50_in1k_nl_4x16(config: ConfigDict) -> None:
     r50_in1k_4x16(config)
-    common.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=True)
+    recipes.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=True)
     config.train.epochs = 256
     config.optim.learning_rate = 0.01
 
@@ -119,7 +120,7 @@ def r50_frozen_8x8(config: ConfigDict) -> None:
     """No recipe of the reference's: stem and first stage as pretrained, and all norms' statistics,
     which batches of a few clips would spoil; it stops once three validations were no better."""
     r50_8x8(config)
-    common.finetune(config, learning_rate=0.01)
+    recipes.finetune(config, learning_rate=0.01)
     config.model.update(frozen_stages=1, norm_eval=True)
     config.train.patience = 3
 

@@ -13,26 +13,27 @@ is MMAction2's recipe for Kinetics-400, which reached 73.18 % top-1 there from I
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import TRAINING, motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "tsm", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"num_segments": 8, "shift_div": 8, "dropout": 0.2, "bn_group": 0, "partial_bn": False}
     )
     config.data.update(sampling="segments", clip_len=8)
     config.model.num_segments = config.data.get_oneway_ref("clip_len")
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_1x1x8(config: ConfigDict) -> None:
-    common.kinetics(config, clips_per_gpu=16, epochs=50)
-    common.warmup(config, epochs=5.0)
-    common.steps(config, (25.0, 45.0))
+    recipes.kinetics(config, clips_per_gpu=16, epochs=50)
+    recipes.warmup(config, epochs=5.0)
+    recipes.steps(config, (25.0, 45.0))
     config.data.crop = "multi_scale_13"
     config.train.eval_every_epochs = 1
     config.test.crops = "ten"
@@ -41,8 +42,8 @@ def r50_1x1x8(config: ConfigDict) -> None:
 
 def r50_1x1x8_100e(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.warmup(config, epochs=10.0)
-    common.steps(config, (50.0, 90.0))
+    recipes.warmup(config, epochs=10.0)
+    recipes.steps(config, (50.0, 90.0))
     config.train.epochs = 100
 
 
@@ -53,30 +54,30 @@ def r50_1x1x16(config: ConfigDict) -> None:
 
 def r50_dense_1x1x8(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.dense(config)
+    recipes.dense(config)
 
 
 def r50_nl_dot_product_1x1x8(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.non_local(config, "dot_product", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "dot_product", NON_LOCAL, use_scale=False)
 
 
 def r50_nl_gaussian_1x1x8(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.non_local(config, "gaussian", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "gaussian", NON_LOCAL, use_scale=False)
 
 
 def r50_nl_embedded_gaussian_1x1x8(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=False)
+    recipes.non_local(config, "embedded_gaussian", NON_LOCAL, use_scale=False)
 
 
 def mobilenetv2_1x1x8(config: ConfigDict) -> None:
     fields = {"name": "tsm_mobilenetv2", "num_segments": 8, "shift_div": 8}
-    config.model = ConfigDict(fields | common.TRAINING)
+    config.model = ConfigDict(fields | TRAINING)
     config.model.num_segments = config.data.get_oneway_ref("clip_len")
     r50_1x1x8(config)
-    common.steps(config, (40.0, 80.0))
+    recipes.steps(config, (40.0, 80.0))
     config.train.epochs = 100
     config.optim.update(warmup_epochs=0.0, weight_decay=2e-5)
     config.test.update(crops="three", size=(256, 256))
@@ -85,7 +86,7 @@ def mobilenetv2_1x1x8(config: ConfigDict) -> None:
 def r50_1x1x8_sthv2(config: ConfigDict) -> None:
     """The test sees the middle and the first frame of each segment."""
     r50_1x1x8(config)
-    common.something_something(config)
+    recipes.something_something(config)
     config.train.eval_every_epochs = 1
     config.optim.weight_decay = 5e-4
     config.test.update(num_clips=2, crops="three", size=(256, 256))

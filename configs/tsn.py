@@ -14,26 +14,27 @@ is MMAction2's recipe for Kinetics-400, which reached 72.83 % top-1 there from I
 
 from ml_collections import ConfigDict
 
-from configs import common
-from configs.common import Variant
+from jaxaction.config import recipes
+from jaxaction.config.defaults import motions
+from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
     """The network at reduced width and depth on `motions`, or the recipe `variant`."""
-    config = common.motions(
+    config = motions(
         {"name": "tsn", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0, "partial_bn": False}
     )
     config.data.update(sampling="segments", clip_len=8)
-    common.apply(VARIANTS, variant, config)
+    recipes.apply(VARIANTS, variant, config)
     return config
 
 
 def r50_1x1x3(config: ConfigDict) -> None:
     """Features are averaged over the segments of all ten crops before the classifier, which is
     linear: the same as the mean of the crops' logits."""
-    common.kinetics(config, clips_per_gpu=32, epochs=100)
-    common.steps(config, (40.0, 80.0))
+    recipes.kinetics(config, clips_per_gpu=32, epochs=100)
+    recipes.steps(config, (40.0, 80.0))
     config.model.dropout = 0.4
     config.data.update(clip_len=3, crop="multi_scale")
     config.train.eval_every_epochs = 1
@@ -58,7 +59,7 @@ def r101_1x1x8(config: ConfigDict) -> None:
 
 def r50_dense_1x1x5(config: ConfigDict) -> None:
     r50_1x1x5(config)
-    common.dense(config, test_len=25)
+    recipes.dense(config, test_len=25)
     config.model.update(dropout=0.5, init_std=0.001)
     config.data.crop = "multi_scale_13"
     config.test.crops = "center"
@@ -68,8 +69,8 @@ def r50_dense_1x1x5(config: ConfigDict) -> None:
 def r50_5x1x3_flow(config: ConfigDict) -> None:
     """Each segment is five frames of flow, x and y, as ten channels."""
     r50_1x1x3(config)
-    common.flow(config, channels=10)
-    common.steps(config, (70.0, 100.0))
+    recipes.flow(config, channels=10)
+    recipes.steps(config, (70.0, 100.0))
     config.data.crop = "random_resized"
     config.train.update(epochs=110, eval_every_epochs=5)
     config.optim.learning_rate = 0.005
@@ -77,8 +78,8 @@ def r50_5x1x3_flow(config: ConfigDict) -> None:
 
 def r50_1x1x8_sthv2(config: ConfigDict) -> None:
     r50_1x1x8(config)
-    common.something_something(config)
-    common.steps(config, (20.0, 40.0))
+    recipes.something_something(config)
+    recipes.steps(config, (20.0, 40.0))
     config.model.dropout = 0.5
     config.train.update(epochs=50, eval_every_epochs=5)
 
@@ -91,7 +92,7 @@ def r50_1x1x16_sthv2(config: ConfigDict) -> None:
 def r50_partial_bn_1x1x8(config: ConfigDict) -> None:
     """No recipe of the reference's: norms as pretrained, but for the first; Wang et al. 2016."""
     r50_1x1x8(config)
-    common.finetune(config, learning_rate=0.001)
+    recipes.finetune(config, learning_rate=0.001)
     config.model.update(partial_bn=True, dropout=0.8)
 
 

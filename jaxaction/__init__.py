@@ -2,5 +2,6 @@
 
 from jaxaction.models import MODELS, build, init
 from jaxaction.models.fold import fold_batch_norm
+from jaxaction.runtime import xla_options
 
-__all__ = ["MODELS", "build", "fold_batch_norm", "init"]
+__all__ = ["MODELS", "build", "fold_batch_norm", "init", "xla_options"]

@@ -8,7 +8,7 @@ import pytest
 from flax import traverse_util
 
 import jaxaction
-from jaxaction.config import build, checks, flags
+from jaxaction.config import build, checks, flags, stored
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
 from jaxaction.models.mobilenet import TSMMobileNetV2
@@ -16,7 +16,7 @@ from jaxaction.models.non_local import NonLocal
 from jaxaction.models.resnet import ResNet
 from jaxaction.models.slowfast import SlowFast, SlowPath
 from jaxaction.models.trainable import frozen_parameters
-from jaxaction.training import optimizer
+from jaxaction.training import optimizer, setup
 from tests.paths import ROOT
 
 PIPELINE = json.loads(
@@ -77,10 +77,10 @@ def test_config_holds_what_the_parts_take(name):
     checks.check_numbers(config)
     build.protocol(config.val, "val")
     build.protocol(config.test)
-    build.train_transform(config)
-    build.optimizer(config, 10)
-    build.recipe(config, devices=1)
-    assert build.from_dict(build.to_dict(config)).to_dict() == config.to_dict()
+    setup.train_transform(config)
+    setup.build_optimizer(config, 10)
+    setup.build_recipe(config, devices=1)
+    assert stored.from_dict(stored.to_dict(config)).to_dict() == config.to_dict()
 
 
 # Each shape that a recipe trains and tests with, once.
@@ -107,7 +107,7 @@ def test_default_is_a_small_network_on_motions(name):
 def test_recipe_has_the_learning_rates_of_the_reference(name):
     recipe = reference(name)
     steps, rates = np.array(recipe["curve"]).T
-    _, schedule = build.optimizer(load(name), recipe["iterations_per_epoch"])
+    _, schedule = setup.build_optimizer(load(name), recipe["iterations_per_epoch"])
     got = jax.jit(jax.vmap(schedule))(steps.astype(np.int32))
     np.testing.assert_allclose(got, rates, rtol=1e-6)
 
@@ -228,7 +228,7 @@ def test_recipes_of_ours_use_what_they_are_named_for():
 
 def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
     one, eight = load("i3d:r50-one-gpu-32x2x1-k400"), load("i3d:r50-32x2x1-k400")
-    recipe = build.recipe(one, devices=1)
+    recipe = setup.build_recipe(one, devices=1)
     assert (recipe.accumulate, recipe.together) == (8, one.model.bn_group)
     one.train.accumulate = 1
     assert one.to_dict() == eight.to_dict()
@@ -236,7 +236,7 @@ def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
 
 def test_a_large_batch_warms_up_over_its_clips():
     config = load("slowonly:r50-averaged-8x8-k400")
-    _, schedule = build.optimizer(config, steps_per_epoch=235)
+    _, schedule = setup.build_optimizer(config, steps_per_epoch=235)
     last = round(500_000 / 1024) - 1
     assert float(schedule(0)) == pytest.approx(0.1 * 1.6)
     before, peak = float(schedule(last - 1)), float(schedule(last))
@@ -258,7 +258,7 @@ def test_variants_freeze_and_compute_again_what_their_names_say(name, fields, fr
     defaults = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
     assert config.model.to_dict().items() >= (defaults | fields).items()
     assert len(frozen_parameters(build.model(config))) == frozen
-    assert build.optimizer(config, 10)
+    assert setup.build_optimizer(config, 10)
 
 
 def test_a_recipe_that_saves_memory_is_otherwise_the_same():

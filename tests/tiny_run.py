@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from configs import common
+from jaxaction.config.defaults import motions
 from jaxaction.data.builders import drawing
 
 TRAIN, TEST, CLASSES = 12, 6, 3
@@ -33,7 +33,7 @@ def write_clips(folder: Path) -> None:
 def config(folder: Path, **train) -> ConfigDict:
     """TSN in its smallest form on those clips: 9 steps of 4 clips, a checkpoint every 2."""
     model = {"name": "tsn", "depth": 18, "stage_blocks": (1, 1), "width": 4}
-    config = common.motions(model | {"dropout": 0.2, "bn_group": 0})
+    config = motions(model | {"dropout": 0.2, "bn_group": 0})
     config.model.num_classes = CLASSES
     config.data.update(source="annotations", name="", num_threads=1, sampling="segments")
     config.data.update(train_file=f"{folder}/train.txt", test_file=f"{folder}/test.txt")

@@ -3,7 +3,6 @@
 import argparse
 import shutil
 from collections.abc import Callable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,15 @@ from ml_collections import ConfigDict
 
 from jaxaction import models
 from jaxaction.commands import zoo
-from jaxaction.config import build, checks, flags
+from jaxaction.config import build, checks, flags, stored
+from jaxaction.data import labels
 from jaxaction.errors import InputError
-from jaxaction.interop import conversion, foreign, layout, mmaction
+from jaxaction.interop import conversion, foreign, mmaction
 from jaxaction.interop.mmaction_file import read_config
 from jaxaction.interop.mmaction_pipeline import run_settings
 from jaxaction.interop.weights import read_weights, write_weights
 from jaxaction.storage import checkpoint
+from jaxaction.text import first_few
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,8 +60,8 @@ def main(args: argparse.Namespace) -> int:
     other = _published_for(args.source, args.config)
     if other:
         print(f"warning: a file of this name was published for {other}")
-    labels = _labels(args.labels, config, found.new_head)
-    _save(args.out, config, found.variables, labels)
+    names = _labels(args.labels, config, found.new_head)
+    _save(args.out, config, found.variables, names)
     print(f"{args.source}: {_report(found)}")
     for key, value in changed.items():
         print(f"as {source.name} has it: --config.{key}={value}")
@@ -70,12 +71,6 @@ def main(args: argparse.Namespace) -> int:
     print(f"{args.out}: {config.model.name}, {config.model.num_classes} classes, test {test}")
     print(f"to train from it: train.py --config {whose} --config.init_from={args.out}")
     return 0
-
-
-def kinetics_labels() -> tuple[str, ...]:
-    """The 400 class names of Kinetics-400, in the order of its labels."""
-    text = (resources.files("jaxaction.data") / "labels" / "kinetics400.txt").read_text("utf-8")
-    return tuple(text.splitlines())
 
 
 def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
@@ -138,7 +133,7 @@ def _take_conventions(config: ConfigDict, conventions: Mapping[str, Any]) -> dic
 def _convert(
     weights: Mapping[str, Any], config: ConfigDict, args: argparse.Namespace
 ) -> conversion.Conversion:
-    settings = build.tuples(config.model.to_dict())
+    settings = stored.tuples(config.model.to_dict())
     try:
         return conversion.convert(weights, settings, args.new_head is not None)
     except InputError as error:
@@ -152,7 +147,7 @@ def _labels(file: str | None, config: ConfigDict, new_head: bool) -> tuple[str, 
     """The names in the file; else Kinetics-400's for a trained classifier of 400, or none."""
     classes = config.model.num_classes
     if not file:
-        return kinetics_labels() if classes == 400 and not new_head else ()
+        return labels.kinetics_labels() if classes == 400 and not new_head else ()
     try:
         lines = Path(file).read_text("utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -166,12 +161,12 @@ def _labels(file: str | None, config: ConfigDict, new_head: bool) -> tuple[str, 
     return names
 
 
-def _save(out: str, config: ConfigDict, variables: dict, labels: tuple[str, ...]) -> None:
+def _save(out: str, config: ConfigDict, variables: dict, names: tuple[str, ...]) -> None:
     """Writes a run's directory, all of it or nothing."""
     partial = Path(f"{out.rstrip('/')}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        checkpoint.save_run(str(partial), config, variables, labels)
+        checkpoint.save_run(str(partial), config, variables, names)
         if Path(out).exists():
             Path(out).rmdir()
         partial.rename(out)
@@ -185,7 +180,7 @@ def _report(found: conversion.Conversion) -> str:
     parts = [f"{found.source}, {len(found.matched)} weights matched"]
     for name in ("reshaped", "fresh", "unused"):
         keys = getattr(found, name)
-        parts += [f"{len(keys)} {name}: {layout.some(keys)}"] if keys else []
+        parts += [f"{len(keys)} {name}: {first_few(keys)}"] if keys else []
     return "; ".join(parts)
 
 
@@ -196,7 +191,7 @@ def _write(args: argparse.Namespace) -> int:
     if project != "mmaction":
         raise InputError(f"--to {project} is not known; give --to mmaction FILE.safetensors")
     run = checkpoint.load_run(args.source)
-    model = build.tuples(run.config.model.to_dict())
+    model = stored.tuples(run.config.model.to_dict())
     weights = mmaction.state_dict(run.variables, model)
     write_weights(file, weights)
     print(f"{file}: {len(weights)} weights of {args.source}, step {run.step}")

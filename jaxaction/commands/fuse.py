@@ -5,35 +5,19 @@ probabilities for every video. Runs are taken as `eval.py` left them, in `DIR/ev
 """
 
 import argparse
-import dataclasses
 import math
 import re
-import zipfile
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
+from jaxaction.data import labels
 from jaxaction.errors import InputError
-from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
+from jaxaction.evaluation.results import Result, read
 
-FILE_NAME = re.compile(r"[^\w.-]+")  # as `results.write` names the file of a split
 ENDING = re.compile(r"\.[A-Za-z]\w{1,3}$")  # .mp4, which a folder of the same video's flow lacks
-
-
-class Result(NamedTuple):
-    """What a run's test found; its `protocol` isn't known here."""
-
-    name: str
-    test: Evaluation
-    label_names: tuple[str, ...]
-
-    def take(self, rows: list[int]) -> "Result":
-        """The same with these videos, in this order."""
-        arrays = {key: getattr(self.test, key)[rows] for key in ("labels", "scores", "probs")}
-        ids = tuple(self.test.ids[row] for row in rows)
-        return self._replace(test=dataclasses.replace(self.test, ids=ids, **arrays))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,34 +68,6 @@ def check_out(path: Path) -> None:
         raise InputError(f"--out {path}: the file exists; give another name, or move it away")
     if not path.parent.is_dir():
         raise InputError(f"--out {path}: its folder does not exist; make it, or name another")
-
-
-def read(run: str, split: str) -> Result:
-    """The result in a run's directory, or in a file; InputError if it is none, or not whole."""
-    path = Path(run)
-    if path.is_dir():
-        path = path / "eval" / f"{FILE_NAME.sub('_', split)}.npz"
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; eval.py --workdir DIR writes DIR/eval/test.npz")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in ("labels", "scores", "probs")}
-            names = {key: tuple(file[key].tolist()) for key in ("ids", "unreadable", "label_names")}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a result that eval.py wrote: {error}") from None
-    label_names = names.pop("label_names")
-    test = Evaluation("", **arrays, **names)
-    _check_whole(test, path)
-    return Result(run, test, label_names)
-
-
-def _check_whole(test: Evaluation, path: Path) -> None:
-    rows, classes = test.probs.shape if test.probs.ndim == 2 else (0, 0)
-    shapes = [array.shape for array in (test.labels, test.scores, test.probs)]
-    if not rows or shapes[1] != shapes[2] or shapes[0] not in ((rows,), (rows, classes)):
-        raise InputError(f"{path} is not whole: labels, scores and probs are {shapes}; test again")
-    if test.num_videos != rows:
-        raise InputError(f"{path} has {rows} rows for {test.num_videos} videos; test again")
 
 
 def match(found: list[Result], common: bool) -> tuple[list[Result], int]:
@@ -199,11 +155,9 @@ def _check_classes(first: Result, other: Result) -> None:
         both = ", ".join(f"{name} has {classes}" for name, classes in said)
         raise InputError(f"{both}; fuse runs on the same classes")
     names = (first.label_names, other.label_names)
-    if evaluate.differing_labels(*names):
+    if labels.differing_labels(*names):
         where = next(
-            i
-            for i in range(len(names[0]))
-            if evaluate.differing_labels(*(n[: i + 1] for n in names))
+            i for i in range(len(names[0])) if labels.differing_labels(*(n[: i + 1] for n in names))
         )
         raise InputError(
             f"label {where} is {names[0][where]!r} in {first.name} and {names[1][where]!r} in "

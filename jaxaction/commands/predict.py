@@ -15,7 +15,8 @@ from jaxtyping import Float, UInt8
 from jaxaction import data
 from jaxaction.config import build, flags
 from jaxaction.errors import InputError
-from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation import evaluate
+from jaxaction.files import write_atomically
 from jaxaction.storage import checkpoint
 
 
@@ -129,7 +130,7 @@ def _features(predictor: Predictor, args: argparse.Namespace) -> int:
             code = _say(error)
     if not code:
         table = np.stack(rows).astype(np.float32)
-        results.replace(Path(args.features), lambda file: np.save(file, table))
+        write_atomically(Path(args.features), lambda file: np.save(file, table))
         print(f"{args.features}: features {table.shape[0]} x {table.shape[1]}")
     return code
 

@@ -16,17 +16,15 @@ import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from jaxaction.commands import flops
-from jaxaction.config import build, flags
+from jaxaction.config import build, flags, stored
+from jaxaction.config.recipes import Variant
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
-
-if TYPE_CHECKING:
-    from configs.common import Variant
 
 FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -62,7 +60,7 @@ class Figures(NamedTuple):
     headless_256: int
 
 
-def variants() -> dict[str, "Variant"]:
+def variants() -> dict[str, Variant]:
     """All families' variants under names like `tsm:r50-1x1x8-k400`.
 
     InputError if there is no folder of configs beside the package.
@@ -84,7 +82,7 @@ def family_config(family: str, variant: str = "") -> ConfigDict:
 
 def network(config: ConfigDict) -> str:
     """What the figures of a config depend on, as text: the model's fields and the clip."""
-    fields = build.tuples(config.model.to_dict())
+    fields = stored.tuples(config.model.to_dict())
     name, keys = fields.pop("name"), sorted(fields.keys() - _NO_EFFECT)
     words = (f"{key}={fields[key]}" for key in keys)
     return " ".join([name, *words, f"clip={config.test.clip_len}x{len(config.data.mean)}"])
@@ -139,7 +137,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def table(rows: Mapping[str, "Variant"], configs: Mapping[str, ConfigDict]) -> str:
+def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str:
     """A line a variant under two of headings, families apart."""
     found = figures(configs.values())
     cells, last = [HEADINGS], ""
@@ -155,7 +153,7 @@ def table(rows: Mapping[str, "Variant"], configs: Mapping[str, ConfigDict]) -> s
     return f"{over}\n{lines}"
 
 
-def describe(name: str, row: "Variant") -> str:
+def describe(name: str, row: Variant) -> str:
     """All of a variant: its row, its stages' shapes in a test, and every value of its config."""
     config = family_config(*name.split(":"))
     found = figures([config])[network(config)]
@@ -200,7 +198,7 @@ def _config_file(family: str) -> Path:
     return file
 
 
-def _nearest(text: str, names: Mapping[str, "Variant"]) -> str:
+def _nearest(text: str, names: Mapping[str, Variant]) -> str:
     """The name that is meant, also by MMAction2's name of it; InputError with those that begin so,
     are like it, or its family's."""
     theirs = [name for name, row in names.items() if row.reference == Path(text).stem]
@@ -233,7 +231,7 @@ def _write(found: Mapping[str, Figures]) -> None:
     FILE.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _cells(row: "Variant", config: ConfigDict, found: Figures) -> tuple[str, ...]:
+def _cells(row: Variant, config: ConfigDict, found: Figures) -> tuple[str, ...]:
     """The columns after the name, numbers aligned."""
     macs = tuple(f"{value / 1e9:6.2f}" for value in found[1:])
     test = _views(build.protocol(config.test))
@@ -258,12 +256,12 @@ def _views(protocol: Protocol) -> str:
     return f"{'dense ' if protocol.sampling == 'dense' else ''}{protocol.num_clips}x{crops}"
 
 
-def _tops(row: "Variant") -> tuple[float, float]:
+def _tops(row: Variant) -> tuple[float, float]:
     """MMAction2's accuracies; 0 for what isn't its network."""
     return (row.top1, row.top5) if row.reference else (0.0, 0.0)
 
 
-def _published(row: "Variant") -> str:
+def _published(row: Variant) -> str:
     top1, top5 = _tops(row)
     if not top1:
         return "-"

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from jaxaction import data
+from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.evaluation import metrics, scoring
 from jaxaction.models.heads import view_logits
@@ -183,21 +184,6 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def differing_labels(trained: tuple[str, ...], tested: tuple[str, ...]) -> str:
-    """A line that names the first label that a run and a data set call differently, else "".
-
-    Case, spaces and signs don't count, nor do labels that only have a number for a name.
-    """
-    for i, (ours, theirs) in enumerate(zip(trained, tested, strict=False)):
-        if str(i) not in (ours, theirs) and _letters(ours) != _letters(theirs):
-            return f"label {i} is {ours!r} in the run and {theirs!r} in the data set"
-    return ""
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name)).lower()
-
-
 def allowed_bad(num_videos: int, max_bad_share: float) -> int:
     """How many unreadable videos pass: none for a share of 0, else the share but at least one."""
     return max(1, int(max_bad_share * num_videos)) if max_bad_share else 0
@@ -226,7 +212,7 @@ def _fill(
     of = f" of the first of {jax.process_count()} shares" if jax.process_count() > 1 else ""
     for batch in batches:
         rows, keep = batch["index"][batch["mask"]], batch["mask"]
-        check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
+        labels.check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
         if keep.any():
             found = score(batch["views"])
             table.scores[rows], table.probs[rows] = found.scores[keep], found.probs[keep]
@@ -262,23 +248,6 @@ def _evaluation(table: _Table, source: Any, protocol: Any) -> Evaluation:
         probs=table.probs[rows],
         unreadable=tuple(source.id(int(i)) for i in np.flatnonzero(table.bad)),
     )
-
-
-def check_labels(source: Any, rows: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    """`InputError`, naming the video, for a label outside the model's classes."""
-    if labels.ndim == 2:
-        if labels.shape[1] != num_classes:
-            raise InputError(
-                f"the data set has {labels.shape[1]} classes and the model {num_classes}; set "
-                f"model.num_classes to {labels.shape[1]}"
-            )
-        return
-    for row, label in zip(rows, labels, strict=True):
-        if not 0 <= label < num_classes:
-            raise InputError(
-                f"{source.id(int(row))}: label {label} is outside the model's {num_classes} "
-                "classes, which count from 0; set model.num_classes or mend the annotation"
-            )
 
 
 def _check_bad(source: Any, bad: np.ndarray, max_bad_share: float) -> None:

@@ -1,23 +1,40 @@
 """An evaluation as lines to print, and as files in the run's directory."""
 
-import contextlib
 import dataclasses
 import itertools
 import json
-import os
 import platform
 import re
+import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxaction.errors import InputError
 from jaxaction.evaluation.evaluate import Evaluation
+from jaxaction.files import write_atomically
 
 PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
+
+
+_FILE_NAME = re.compile(r"[^\w.-]+")  # what the name of a split is not written with
+
+
+class Result(NamedTuple):
+    """What a run's test found; its `protocol` isn't known here."""
+
+    name: str
+    test: Evaluation
+    label_names: tuple[str, ...]
+
+    def take(self, rows: list[int]) -> "Result":
+        """The same with these videos, in this order."""
+        arrays = {key: getattr(self.test, key)[rows] for key in ("labels", "scores", "probs")}
+        ids = tuple(self.test.ids[row] for row in rows)
+        return self._replace(test=dataclasses.replace(self.test, ids=ids, **arrays))
 
 
 def result_line(split: str, evaluation: Evaluation) -> str:
@@ -78,13 +95,41 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror}); move it away") from error
-    name = re.sub(r"[^\w.-]+", "_", split) or "test"
+    name = _FILE_NAME.sub("_", split) or "test"
     record = _record(split, evaluation, about)
     _keep_other(folder, name, record)
     write_npz(folder / f"{name}.npz", evaluation, label_names)
     path = folder / f"{name}.json"
-    replace(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
+    write_atomically(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
     return path
+
+
+def read(run: str, split: str) -> Result:
+    """The result in a run's directory, or in a file; InputError if it is none, or not whole."""
+    path = Path(run)
+    if path.is_dir():
+        path = path / "eval" / f"{_FILE_NAME.sub('_', split)}.npz"
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; eval.py --workdir DIR writes DIR/eval/test.npz")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in ("labels", "scores", "probs")}
+            names = {key: tuple(file[key].tolist()) for key in ("ids", "unreadable", "label_names")}
+    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is not a result that eval.py wrote: {error}") from None
+    label_names = names.pop("label_names")
+    test = Evaluation("", **arrays, **names)
+    _check_whole(test, path)
+    return Result(run, test, label_names)
+
+
+def _check_whole(test: Evaluation, path: Path) -> None:
+    rows, classes = test.probs.shape if test.probs.ndim == 2 else (0, 0)
+    shapes = [array.shape for array in (test.labels, test.scores, test.probs)]
+    if not rows or shapes[1] != shapes[2] or shapes[0] not in ((rows,), (rows, classes)):
+        raise InputError(f"{path} is not whole: labels, scores and probs are {shapes}; test again")
+    if test.num_videos != rows:
+        raise InputError(f"{path} has {rows} rows for {test.num_videos} videos; test again")
 
 
 def versions() -> dict[str, str]:
@@ -147,22 +192,4 @@ def write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) 
     }
     if not evaluation.multi_label:
         arrays["confusion"] = evaluation.confusion
-    replace(path, lambda file: np.savez(file, **arrays))
-
-
-def replace(path: Path, write: Any) -> None:
-    """`write(file)` to a temporary file beside `path`, then renamed: all of it or nothing.
-
-    InputError where that can't be, as in a folder without permission.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-        temporary.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path} can't be written ({reason}); name another") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+    write_atomically(path, lambda file: np.savez(file, **arrays))

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, UInt8
 
 from jaxaction.evaluation import views
 from jaxaction.models.heads import view_logits
+from jaxaction.models.pixels import normalize
 from jaxaction.runtime import device_memory, sharding, xla_options
-from jaxaction.training import train_step
 
 # Pixels (frames x height x width) of one pass on one device at most: 8 clips of 32x256x256, which
 # keep a device busy. A layer of 64 channels at a quarter of the pixels is 1 GiB of float32 then.
@@ -177,7 +177,7 @@ def clip_logits(
     window: tuple[int, ...] = (),
 ) -> Float[Array, "n p k"]:
     """The logits of every clip in inference mode, one row or one for each `window`."""
-    return view_logits(model, variables, train_step.normalize(clips, mean, std), window)
+    return view_logits(model, variables, normalize(clips, mean, std), window)
 
 
 def clip_features(
@@ -188,9 +188,7 @@ def clip_features(
     std: tuple[float, ...],
 ) -> Float[Array, "n c"]:
     """The pooled features of every clip; of several pathways the last one first."""
-    outputs = model.apply(
-        variables, train_step.normalize(clips, mean, std), False, method="features"
-    )
+    outputs = model.apply(variables, normalize(clips, mean, std), False, method="features")
     pathways = outputs[::-1] if isinstance(outputs, (tuple, list)) else (outputs,)
     return jnp.concatenate([x.astype(jnp.float32).mean(axis=(1, 2, 3)) for x in pathways], axis=-1)
 

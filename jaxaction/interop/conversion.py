@@ -14,6 +14,7 @@ from jaxaction.interop import foreign, layout, mmaction
 from jaxaction.interop.layout import LEAVES, Path
 from jaxaction.models import abstract_variables, build, example_clip
 from jaxaction.models.slowfast import SlowFast
+from jaxaction.text import SHOWN, first_few
 
 HEAD = "cls_head."
 
@@ -54,7 +55,7 @@ def convert(
     reshaped = _inflate(given, names, shapes) if source.imagenet else []
     found = layout.fit(given, names, shapes)
     fresh = [key for key in found.missing if _may_be_fresh(key, source, new_head)]
-    found._replace(missing=[key for key in found.missing if key not in fresh]).check(layout.SHOWN)
+    found._replace(missing=[key for key in found.missing if key not in fresh]).check(SHOWN)
     _check_values(given)
     fresh_paths = {path for path, key in names.items() if key in fresh}
     leaves = found.variables | _initial(model, fresh_paths)
@@ -120,7 +121,7 @@ def _check_values(weights: Mapping[str, np.ndarray]) -> None:
         what = "not finite" if bad else "variances below 0"
         raise InputError(
             f"{len(bad or negative)} weights have values that are {what}:"
-            f" {layout.some(bad or negative)}; take a checkpoint from before the training diverged"
+            f" {first_few(bad or negative)}; take a checkpoint from before the training diverged"
         )
 
 

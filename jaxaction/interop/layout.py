@@ -1,11 +1,12 @@
 """PyTorch's layout of weights and ours, and how a `state_dict` is fitted to a model."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxaction.errors import InputError
+from jaxaction.text import first_few
 
 Path = tuple[str, ...]
 LEAVES = {
@@ -15,7 +16,6 @@ LEAVES = {
     "mean": "running_mean",
     "var": "running_var",
 }
-SHOWN = 8  # names of each kind in a message of the command line
 
 
 class Fit(NamedTuple):
@@ -35,17 +35,10 @@ class Fit(NamedTuple):
             "of another shape": self.misfits,
         }
         listed = [
-            f"{len(keys)} {kind}: {some(keys, shown)}" for kind, keys in kinds.items() if keys
+            f"{len(keys)} {kind}: {first_few(keys, shown)}" for kind, keys in kinds.items() if keys
         ]
         if listed:
             raise InputError("the weights do not fit the model; " + "; ".join(listed))
-
-
-def some(names: Iterable[str], shown: int | None = SHOWN) -> str:
-    """The first few names (None: all), and how many there are besides."""
-    names = list(names)
-    left = len(names[shown:]) if shown else 0
-    return ", ".join(names[:shown]) + (f" and {left} more" if left else "")
 
 
 def fit(

@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.numpy
 
 from jaxaction.errors import InputError
-from jaxaction.evaluation.results import replace
+from jaxaction.files import write_atomically
 from jaxaction.interop.pth import read_pth
 
 # Where checkpoints keep their weights: mmengine and most others, PySlowFast, torchvision.
@@ -42,7 +42,7 @@ def write_weights(path: str | Path, weights: Mapping[str, np.ndarray]) -> None:
     if path.exists():
         raise InputError(f"{path} exists already; give another name")
     if path.suffix == ".safetensors":
-        replace(path, lambda file: file.write(safetensors.numpy.save(dict(weights))))
+        write_atomically(path, lambda file: file.write(safetensors.numpy.save(dict(weights))))
     elif path.suffix in (".pth", ".pt"):
         _write_pth(path, weights)
     else:
@@ -55,7 +55,7 @@ def _write_pth(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     import torch
 
     tensors = {key: torch.from_numpy(np.array(value)) for key, value in weights.items()}
-    replace(path, lambda file: torch.save({"state_dict": tensors, "meta": {}}, file))
+    write_atomically(path, lambda file: torch.save({"state_dict": tensors, "meta": {}}, file))
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -4,11 +4,10 @@ It is made of what a run's directory holds, and of the test's videos for the pic
 a training and again by `jaxaction report WORKDIR`.
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 from jaxaction.report import contents, page
 
 NAME = "report.html"
@@ -33,16 +32,5 @@ def make(workdir: str) -> Path:
     """
     path = Path(workdir) / NAME
     whole = page.html(contents.read(workdir)).encode()
-    results.replace(path, lambda file: file.write(whole))
+    write_atomically(path, lambda file: file.write(whole))
     return path
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `jaxaction report`."""
-    parser.add_argument("workdir", metavar="WORKDIR", help="the directory of a training run")
-
-
-def main(args: argparse.Namespace) -> int:
-    """Makes the report of what the run has measured until now, and of its newest test."""
-    print(make(args.workdir))
-    return 0

@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.commands import fuse
-from jaxaction.config import build
+from jaxaction.config import stored
 from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
@@ -42,7 +41,7 @@ def read(folder: str) -> Contents:
     config, curves = _config(folder), history.curves(folder)
     if not found.is_file():
         return Contents(name, config, curves, None, (), {}, "not tested yet")
-    result = fuse.read(folder, "test")
+    result = results.read(folder, "test")
     record = _json(found, "test again with eval.py")
     line = results.result_line("test", result.test)
     return Contents(name, config, curves, result.test, result.label_names, record, line)
@@ -53,7 +52,7 @@ def _config(folder: str) -> ConfigDict:
     path = Path(folder) / workdir.NAME
     if not path.is_file():
         return checkpoint.load_run(folder).config
-    return build.from_dict(_json(path, "remove it to take the newest checkpoint's"))
+    return stored.from_dict(_json(path, "remove it to take the newest checkpoint's"))
 
 
 def _json(path: Path, way_out: str) -> dict:

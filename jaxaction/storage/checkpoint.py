@@ -19,13 +19,14 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction.config import build
+from jaxaction.config import build, stored
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed, sharding
 from jaxaction.storage import digests, disk
 from jaxaction.train_state import TrainState
-from jaxaction.training import early_stopping
+
+BEST = "best"  # the folder of the best weights in a run's directory, a run's directory itself
 
 
 class Run(NamedTuple):
@@ -58,7 +59,7 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         )
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
-        config = build.from_dict(meta["config"])
+        config = stored.from_dict(meta["config"])
         abstract = sharding.abstract(build.abstract_variables(config), sharding.device_mesh())
         items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
         variables = _tested(manager, step, items, abstract)
@@ -68,7 +69,7 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
             f"checkpoint {step} has no precise statistics (train.precise_bn_clips); those of"
             " training are used"
         )
-    protocol = Protocol(**build.tuples(meta["protocol"]))
+    protocol = Protocol(**stored.tuples(meta["protocol"]))
     return Run(config, variables, tuple(meta["label_names"]), protocol, step)
 
 
@@ -150,7 +151,7 @@ class Checkpoints:
         self.keep = keep
         self._config, self._label_names = config, label_names
         self._meta = {
-            "config": build.to_dict(config),
+            "config": stored.to_dict(config),
             "label_names": list(label_names),
             "protocol": dataclasses.asdict(build.protocol(config.test)),
         }
@@ -199,7 +200,7 @@ class Checkpoints:
         They replace what is there, but for the same step's of a run that goes on: those have the
         same bits.
         """
-        folder = str(Path(self.workdir) / early_stopping.FOLDER)
+        folder = str(Path(self.workdir) / BEST)
         if distributed.from_first(int(_is_kept(folder, step))):
             return
         with Checkpoints(folder, self._config, self._label_names, keep=1) as kept:

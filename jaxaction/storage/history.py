@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from jaxaction.errors import InputError
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 
 NAME = "metrics.jsonl"
 Row = dict[str, float | None]
@@ -65,7 +65,7 @@ def _keep(path: Path, wanted: Callable[[Row], bool]) -> None:
     """Leaves the whole lines that are wanted, all at once; a file of such lines isn't touched."""
     text = "".join(line + "\n" for line, row in _rows(path) if wanted(row)).encode()
     if path.exists() and path.read_bytes() != text:
-        results.replace(path, lambda file: file.write(text))
+        write_atomically(path, lambda file: file.write(text))
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Row]]:

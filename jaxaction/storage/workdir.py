@@ -7,7 +7,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import build
+from jaxaction.config import stored
 from jaxaction.errors import InputError
 
 NAME = "config.json"
@@ -29,17 +29,17 @@ MAY_CHANGE = (
 )
 
 
-def check(workdir: str, config: ConfigDict, stored: dict | None = None) -> None:
+def check(workdir: str, config: ConfigDict, kept: dict | None = None) -> None:
     """Raises InputError, naming the first differing keys, if another config's run lives there.
 
-    `stored` is the config of its newest good checkpoint, as JSON values. A run that finished none
+    `kept` is the config of its newest good checkpoint, as JSON values. A run that finished none
     has nothing to lose; but a `config.json` that is no run's is not written over.
     """
-    new = build.to_dict(config)
-    if stored is None:
+    new = stored.to_dict(config)
+    if kept is None:
         _check_is_a_runs(Path(workdir) / NAME, new.keys())
         return
-    old, new = _flat(stored), _flat(new)
+    old, new = _flat(kept), _flat(new)
     differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
     differing = [key for key in differing if not _may_change(key)]
     if differing:
@@ -57,7 +57,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
 
     InputError if it can't be written.
     """
-    text = json.dumps(build.to_dict(config), indent=1)
+    text = json.dumps(stored.to_dict(config), indent=1)
     temporary = Path(workdir) / f"{NAME}.tmp"
     try:
         (Path(workdir) / "checkpoints").mkdir(parents=True, exist_ok=True)

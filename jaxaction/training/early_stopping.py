@@ -6,7 +6,6 @@ from ml_collections import ConfigDict
 
 from jaxaction.errors import InputError
 
-FOLDER = "best"  # in a run's directory, itself one for eval.py and predict
 ONE_LABEL = ("top1", "top5", "mean_class_accuracy")
 MULTI_LABEL = ("mean_average_precision", "mmit_mean_average_precision")
 

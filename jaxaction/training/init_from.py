@@ -8,10 +8,10 @@ from flax import traverse_util
 from ml_collections import ConfigDict
 
 from jaxaction.config import build
+from jaxaction.data import labels
 from jaxaction.errors import InputError
-from jaxaction.evaluation import evaluate
-from jaxaction.interop.layout import some
 from jaxaction.storage import checkpoint
+from jaxaction.text import first_few
 
 HEAD = "cls_head"
 # What is the new run's own of a model; all else is part of what the weights were trained for.
@@ -93,11 +93,11 @@ def weights(
     if wrong:
         raise InputError(
             f"init_from {config.init_from} holds another network: {len(wrong)} weights differ,"
-            f" {some(wrong)}; convert the weights for this config, or set model.* as there"
+            f" {first_few(wrong)}; convert the weights for this config, or set model.* as there"
         )
     log(f"begins with the weights of {config.init_from}, step {run.step}")
     there, here = run.config.model.num_classes, config.model.num_classes
-    difference = evaluate.differing_labels(run.label_names, names)
+    difference = labels.differing_labels(run.label_names, names)
     if there == here and not difference:
         log(f"the classifier of {here} classes is kept")
         return {key: theirs[key] for key in ours}

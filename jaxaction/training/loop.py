@@ -8,7 +8,8 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxaction import report
-from jaxaction.config import build
+from jaxaction.data import labels
+from jaxaction.errors import Interrupted
 from jaxaction.evaluation import evaluate, results
 from jaxaction.runtime import distributed, sharding, xla_options
 from jaxaction.storage import workdir
@@ -21,9 +22,9 @@ from jaxaction.storage.checkpoint import (
 )
 from jaxaction.storage.events import Events, NoEvents
 from jaxaction.train_state import TrainState
-from jaxaction.training import early_stopping, hang, init_from, precise_bn, progress
+from jaxaction.training import early_stopping, hang, init_from, precise_bn, progress, setup
 from jaxaction.training.early_stopping import Best
-from jaxaction.training.preemption import Interrupted, Interruption
+from jaxaction.training.preemption import Interruption
 from jaxaction.training.setup import Parts, check_memory, compile_step, create_state, prepare
 
 
@@ -116,7 +117,7 @@ def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
         return state
     bad = progress.BadVideos(parts.videos, config.data.max_bad_share, place.bad, outlets.log)
     metrics, so_far = place.metrics, place.best
-    guard = build.guard(config, parts.schedule, parts.videos)
+    guard = setup.build_guard(config, parts.schedule, parts.videos)
     step_fn = compile_step(parts, state, outlets.log)
     check_memory(parts, step_fn, state, outlets.log)
 
@@ -134,9 +135,7 @@ def _run(parts: Parts, place: Place, outlets: Outlets) -> TrainState:
         hang.begin(config.train.hang_seconds)
         batch = window.next_batch(place.iterator)
         bad.note(batch["bad"])
-        evaluate.check_labels(
-            parts.videos, batch["index"], batch["label"], config.model.num_classes
-        )
+        labels.check_labels(parts.videos, batch["index"], batch["label"], config.model.num_classes)
         shares = sharding.put({name: batch[name] for name in ("clip", "label")}, parts.mesh)
         state, found = step_fn(state, shares)
         interruption.begin()  # there is something to save
@@ -193,7 +192,7 @@ def _report(parts: Parts, window: progress.Window, outlets: Outlets) -> None:
 
 def _precise_statistics(parts: Parts, state: TrainState) -> dict:
     """The `batch_stats` that tests have in the place of the state's; empty if not configured."""
-    settings = build.precise_bn_settings(parts.config)
+    settings = setup.precise_bn_settings(parts.config)
     return precise_bn.statistics(parts.model, state.tested, parts.loader(), parts.mesh, settings)
 
 

@@ -14,9 +14,9 @@ from flax import traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, UInt8
 
+from jaxaction.models.pixels import normalize
 from jaxaction.runtime import sharding, xla_options
 from jaxaction.training import accumulation
-from jaxaction.training.train_step import normalize
 
 Sums = dict[tuple[str, ...], Float[Array, " c"]]
 

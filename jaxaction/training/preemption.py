@@ -15,13 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 import jax
 from jax.experimental import multihost_utils
 
-from jaxaction.errors import InputError
-
-EXIT_CODE = 143  # 128 + SIGTERM, what a shell says of a process that the signal ended
-
-
-class Interrupted(Exception):
-    """SIGTERM came, and all that the run has done is saved."""
+from jaxaction.errors import SIGTERM_EXIT_CODE, InputError, Interrupted
 
 
 class Interruption:
@@ -129,7 +123,7 @@ def _nothing_to_save() -> str:
 
 def _leave(save: Callable[[], str]) -> None:
     """Ends the process from whatever thread, without waiting for what the others do."""
-    code = EXIT_CODE
+    code = SIGTERM_EXIT_CODE
     try:
         text = f"ended by SIGTERM; {save()}; the same command goes on"
     except InputError as error:

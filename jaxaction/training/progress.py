@@ -13,6 +13,7 @@ from jaxaction.data import inspect_videos
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate
 from jaxaction.runtime import distributed
+from jaxaction.text import clock
 from jaxaction.training.divergence import Guard
 
 
@@ -105,13 +106,6 @@ def line(step: int, total: int, steps_per_epoch: int, values: dict[str, float]) 
         f"  data {100 * values['data_share']:.0f} %"
         f"  left {clock((total - step) * values['seconds_per_step'])}"
     )
-
-
-def clock(seconds: float) -> str:
-    """`2:10`, or `1:02:10` from an hour on."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class BadVideos:

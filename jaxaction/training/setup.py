@@ -11,14 +11,30 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction import train_state
+from jaxaction import data, train_state
 from jaxaction.config import build, checks
 from jaxaction.data import Protocol
 from jaxaction.models import remat
+from jaxaction.models.trainable import frozen_parameters
 from jaxaction.runtime import device_memory, sharding, xla_options
 from jaxaction.train_state import TrainState
-from jaxaction.training import early_stopping, step_memory, train_step
-from jaxaction.training.optimizer import Schedule
+from jaxaction.training import (
+    accumulation,
+    early_stopping,
+    losses,
+    precise_bn,
+    step_memory,
+    train_step,
+)
+from jaxaction.training.divergence import Guard, loss_limit
+from jaxaction.training.optimizer import (
+    Schedule,
+    chain,
+    check_schedule,
+    check_warmup,
+    freeze,
+    scaled_rate,
+)
 
 
 class Parts(NamedTuple):
@@ -48,15 +64,15 @@ def prepare(config: ConfigDict) -> Parts:
     early_stopping.check(config)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
-    recipe = build.recipe(config, mesh.size)
-    build.train_transform(config)
+    recipe = build_recipe(config, mesh.size)
+    train_transform(config)
     protocols = {name: build.protocol(config[name], name) for name in ("val", "test")}
     checks.check_clips(config)
     videos = build.source(config, "train")
-    loader = partial(build.train_loader, config, videos)
+    loader = partial(train_loader, config, videos)
     loader()  # refuses what can't be read so
-    steps_per_epoch = build.steps_per_epoch(config, videos)
-    optimizer, schedule = build.optimizer(config, steps_per_epoch)
+    steps_per_epoch = whole_batches(config, videos)
+    optimizer, schedule = build_optimizer(config, steps_per_epoch)
     return Parts(
         config=config,
         model=build.model(config),
@@ -117,3 +133,81 @@ def _batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
         "clip": jax.ShapeDtypeStruct(shape, jnp.uint8),
         "label": jax.ShapeDtypeStruct(*label),
     }
+
+
+def train_transform(config: ConfigDict) -> data.TrainTransform:
+    """How a training video becomes a clip."""
+    return build.dataclass_fields(data.TrainTransform, config.data)
+
+
+def train_loader(config: ConfigDict, videos: Any, first_step: int = 0) -> Any:
+    """The endless, shuffled batches of training clips from `first_step` on; a process gets its
+    share of each."""
+    return data.train_loader(
+        videos,
+        train_transform(config),
+        config.train.batch_size,
+        config.train.seed,
+        config.data.num_threads,
+        (jax.process_index(), jax.process_count()),
+        first_step,
+    )
+
+
+def build_recipe(config: ConfigDict, devices: int) -> train_step.Recipe:
+    """What a training step does on so many devices; InputError for what does not fit."""
+    section, classes = config.train, config.model.num_classes
+    losses.check_class_weights(section.class_weights, classes)
+    sizes = (section.batch_size, section.accumulate, devices)
+    accumulation.check(*sizes)
+    return train_step.Recipe(
+        train_step.Mixing(section.mixup, section.cutmix),
+        section.label_smoothing,
+        tuple(section.class_weights),
+        section.ema_decay,
+        section.accumulate,
+        accumulation.kept_together(*sizes, config.model.get("bn_group", 0)),
+    )
+
+
+def precise_bn_settings(config: ConfigDict) -> precise_bn.Settings:
+    """How the statistics of tests are computed."""
+    section, pixels = config.train, (tuple(config.data.mean), tuple(config.data.std))
+    sizes = (section.batch_size, section.accumulate)
+    return precise_bn.Settings(section.precise_bn_clips, *sizes, *pixels)
+
+
+def build_guard(config: ConfigDict, schedule: Schedule, videos: Any) -> Guard:
+    """What ends a training whose numbers go wrong."""
+    factor, classes = config.train.max_loss_factor, config.model.num_classes
+    return Guard(schedule, videos.id, loss_limit(factor, classes, config.data.multi_label))
+
+
+def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, Schedule]:
+    """The optax chain of `config.optim`, and its learning rate as a function of the step.
+
+    It leaves the parameters that `config.model` freezes as they are.
+    """
+    section = config.optim
+    values = {name: section[name] for name in Schedule._fields[2:] if name in section}
+    if section.warmup_samples:
+        per_epoch = config.train.batch_size * steps_per_epoch
+        check_warmup(section.warmup_epochs, section.warmup_by)
+        values["warmup_epochs"] = section.warmup_samples / per_epoch
+    rate = scaled_rate(section.learning_rate, config.train.batch_size, section.reference_batch)
+    schedule = Schedule(rate, steps_per_epoch, **values)
+    check_schedule(schedule)
+    transformation = chain(
+        section.name,
+        schedule,
+        section.momentum,
+        section.weight_decay,
+        section.clip_norm,
+        section.multipliers,
+    )
+    return freeze(transformation, frozen_parameters(build.model(config))), schedule
+
+
+def whole_batches(config: ConfigDict, videos: Any) -> int:
+    """Whole batches in one pass over the videos, at least one."""
+    return max(1, len(videos) // config.train.batch_size)

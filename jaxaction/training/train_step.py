@@ -6,17 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array
 
+from jaxaction.models.pixels import normalize
 from jaxaction.train_state import TrainState
 from jaxaction.training import accumulation, ema, losses, mixup
-
-
-def normalize(
-    clip: UInt8[Array, "... c"], mean: tuple[float, ...], std: tuple[float, ...]
-) -> Float[Array, "... c"]:
-    """(clip - mean) / std in float32; `mean` and `std` on the scale 0 to 255, one a channel."""
-    return (clip.astype(jnp.float32) - jnp.asarray(mean)) / jnp.asarray(std)
 
 
 class Mixing(NamedTuple):

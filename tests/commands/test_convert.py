@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import jaxaction
-from jaxaction.__main__ import main
-from jaxaction.commands import convert
+from jaxaction.commands.cli import main
 from jaxaction.commands.predict import Predictor
 from jaxaction.config import build
+from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
 from jaxaction.interop.weights import read_weights, write_weights
@@ -206,7 +206,7 @@ def test_other_flags_beside_to_are_refused(folder, tmp_path):
 
 
 def test_class_names_of_kinetics_come_with_the_package():
-    names = convert.kinetics_labels()
+    names = labels.kinetics_labels()
     assert len(names) == len(set(names)) == 400
     assert (names[0], names[399]) == ("abseiling", "zumba")
 

@@ -11,8 +11,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 import jaxaction
-from jaxaction.__main__ import main
 from jaxaction.commands import flops
+from jaxaction.commands.cli import main
 from jaxaction.commands.flops import Layer
 from jaxaction.config import build, flags
 from jaxaction.errors import InputError

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxaction import __main__, data
-from jaxaction.commands import fuse
+from jaxaction import data
+from jaxaction.commands import cli, fuse
 from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
@@ -39,7 +39,7 @@ def runs(tmp_path):
 
 def run(*argv: str) -> int:
     """The command as `jaxaction fuse` starts it."""
-    parser = __main__._Parser()
+    parser = cli._Parser()
     fuse.add_arguments(parser)
     return fuse.main(parser.parse_args(list(argv)))
 

@@ -1,7 +1,6 @@
 """Prediction and `eval.py` on a tiny run: the same scores, and one line for each mistake."""
 
 import dataclasses
-import importlib.util
 import json
 import subprocess
 import sys
@@ -12,9 +11,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxaction import __main__
+from jaxaction.commands import cli, eval
 from jaxaction.commands.predict import Predictor
 from jaxaction.config import build
+from jaxaction.config.defaults import motions
 from jaxaction.errors import InputError
 from jaxaction.storage import checkpoint
 from tests.paths import ROOT
@@ -33,14 +33,6 @@ def write_video(path: Path, seed: int, num_frames: int = 20) -> None:
         file.mux(stream.encode())
 
 
-def load(name: str):
-    """A script or config of the checkout's root, as a module."""
-    spec = importlib.util.spec_from_file_location(Path(name).stem, ROOT / name)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Kernels that keep the variance; vectors that would do for a running variance, too."""
     if len(shape) == 1:
@@ -50,7 +42,7 @@ def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarr
 
 def tiny_config(folder: Path):
     model = {"name": "slowonly", "depth": 18, "stage_blocks": (1, 1, 1, 1), "width": 4}
-    config = load("configs/common.py").motions(model)
+    config = motions(model)
     config.model.num_classes = 3
     config.data.update(
         source="annotations", test_file=str(folder / "test.txt"), clip_len=4, short_side=32
@@ -90,7 +82,7 @@ def run_eval(folder, monkeypatch, capsys):
     monkeypatch.syspath_prepend(ROOT)
 
     def run(*argv: str) -> str:
-        load("eval.py").main(["--workdir", str(folder / "run"), *argv])
+        eval.main(["--workdir", str(folder / "run"), *argv])
         return capsys.readouterr().out
 
     return run
@@ -155,7 +147,7 @@ def test_a_files_bytes_give_what_its_path_gives(folder, predictor):
 
 
 def predict(folder: Path, *argv: str) -> int:
-    return __main__.main(["predict", *argv, "--workdir", str(folder / "run")])
+    return cli.main(["predict", *argv, "--workdir", str(folder / "run")])
 
 
 def test_the_command_prints_labels_of_every_video(folder, capsys):
@@ -216,7 +208,7 @@ def test_features_never_replace_a_file(tmp_path):
     (tmp_path / "f.npy").write_text("old")
     argv = ["predict", "x.mp4", "--workdir", "nowhere", "--features", str(tmp_path / "f.npy")]
     with pytest.raises(InputError, match="f.npy: the file exists; give another name, or move it"):
-        __main__.main(argv)
+        cli.main(argv)
     assert (tmp_path / "f.npy").read_text() == "old"
 
 
@@ -235,7 +227,7 @@ def test_features_never_replace_a_file(tmp_path):
 )
 def test_a_mistake_on_the_command_line_is_one_line(argv, words):
     with pytest.raises(InputError) as caught:
-        __main__.main(argv)
+        cli.main(argv)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 

@@ -11,8 +11,8 @@ from fractions import Fraction
 
 import pytest
 
-from jaxaction.__main__ import main
 from jaxaction.commands import flops, zoo
+from jaxaction.commands.cli import main
 from jaxaction.config import build, flags
 from jaxaction.errors import InputError
 from tests import reference

@@ -4,8 +4,9 @@ from unittest import mock
 import jax
 import pytest
 
-from jaxaction.config import build
+from jaxaction.config import build, stored
 from jaxaction.errors import InputError
+from jaxaction.training import setup
 from tests import tiny_run
 
 
@@ -23,8 +24,8 @@ def config(clips):
 
 def test_a_config_survives_json_with_its_tuples(config):
     config.optim.multipliers = ((".*/bias", 2.0, 0.0),)
-    text = json.dumps(build.to_dict(config))
-    found = build.from_dict(json.loads(text))
+    text = json.dumps(stored.to_dict(config))
+    found = stored.from_dict(json.loads(text))
     assert found.to_dict() == config.to_dict()
     assert found.optim.multipliers == ((".*/bias", 2.0, 0.0),)
 
@@ -68,7 +69,7 @@ def test_a_list_beside_another_kind_of_source_is_not_passed_over(config):
 def test_colours_out_of_range_are_refused_before_the_first_clip(config, key, value, words):
     config.data[key] = value
     with pytest.raises(InputError, match=f"data.{key} .*{words}"):
-        build.train_transform(config)
+        setup.train_transform(config)
 
 
 def test_flow_is_not_taken_from_videos(config):
@@ -96,16 +97,16 @@ def test_an_unknown_kind_of_source_is_named(config):
 
 def test_the_train_loader_yields_the_configured_clips(config):
     videos = build.source(config, "train")
-    batch = next(iter(build.train_loader(config, videos)))
+    batch = next(iter(setup.train_loader(config, videos)))
     assert batch["clip"].shape == (4, 2, 16, 16, 3)
-    assert build.steps_per_epoch(config, videos) == 3
+    assert setup.whole_batches(config, videos) == 3
 
 
 def test_a_warm_up_is_counted_in_clips_too(config):
     """40 clips are 10 steps of 4, whatever an epoch is."""
     config.optim.update(warmup_epochs=0.0, warmup_samples=40, learning_rate=1.0)
     for steps_per_epoch in (3, 7):
-        _, schedule = build.optimizer(config, steps_per_epoch)
+        _, schedule = setup.build_optimizer(config, steps_per_epoch)
         rates = [float(schedule(step)) for step in (0, 3, 9, 30)]
         assert rates == pytest.approx([0.1, 0.4, 1.0, 1.0])
 
@@ -121,12 +122,12 @@ def test_a_warm_up_is_counted_in_one_way(config, key, value, words):
     config.optim.update(warmup_epochs=0.0, warmup_samples=40)
     config.optim[key] = value
     with pytest.raises(InputError, match=words):
-        build.optimizer(config, 3)
+        setup.build_optimizer(config, 3)
 
 
 def test_the_learning_rate_follows_the_batch(config):
     config.optim.update(learning_rate=0.1, reference_batch=16, warmup_epochs=0.0)
-    _, schedule = build.optimizer(config, 3)
+    _, schedule = setup.build_optimizer(config, 3)
     assert float(schedule(0)) == pytest.approx(0.025)  # batch 4 of 16
 
 
@@ -156,8 +157,8 @@ def test_an_unknown_compute_is_named(config):
 
 
 def test_the_largest_loss_is_the_factor_times_that_of_guessing(config):
-    videos, schedule = mock.Mock(), build.optimizer(config, 3)[1]
+    videos, schedule = mock.Mock(), setup.build_optimizer(config, 3)[1]
     config.model.num_classes, config.train.max_loss_factor = 4, 10.0
-    assert build.guard(config, schedule, videos).max_loss == pytest.approx(13.863, abs=1e-3)
+    assert setup.build_guard(config, schedule, videos).max_loss == pytest.approx(13.863, abs=1e-3)
     config.train.max_loss_factor = 0.0
-    assert build.guard(config, schedule, videos).max_loss == 0
+    assert setup.build_guard(config, schedule, videos).max_loss == 0

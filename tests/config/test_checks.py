@@ -1,6 +1,6 @@
 import pytest
 
-from jaxaction.config import build, checks
+from jaxaction.config import build, checks, stored
 from jaxaction.errors import InputError
 from tests import tiny_run
 
@@ -101,10 +101,10 @@ def test_the_network_takes_the_channels_that_the_clips_have(config):
 
 def test_a_stored_run_s_test_has_keys_of_its_own(config):
     config.data.past_end = "repeat_last"
-    stored = build.from_dict(build.to_dict(config))
-    checks.check_test_keys(stored, ["data.root", "data.test_file", "test.past_end"])
+    config = stored.from_dict(stored.to_dict(config))
+    checks.check_test_keys(config, ["data.root", "data.test_file", "test.past_end"])
     with pytest.raises(InputError, match="--config.data.past_end is training's; .* 'repeat_last'"):
-        checks.check_test_keys(stored, ["data.past_end"])
+        checks.check_test_keys(config, ["data.past_end"])
 
 
 def test_norms_group_the_clips_of_a_part(config):

@@ -10,9 +10,9 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
+from jaxaction.commands import entry
 from jaxaction.config import flags
-from jaxaction.errors import InputError
-from jaxaction.training.preemption import Interrupted
+from jaxaction.errors import InputError, Interrupted
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -175,8 +175,9 @@ def test_eval_without_workdir_is_refused():
 
 def test_a_script_ends_with_one_line_and_exit_code_2(config_file):
     script = (
+        "from jaxaction.commands import entry\n"
         "from jaxaction.config import flags\n"
-        "flags.run_main(lambda argv: flags.parse_train(argv) and None)"
+        "entry.run_main(lambda argv: flags.parse_train(argv) and None)"
     )
     argv = [sys.executable, "-c", script, "--config", config_file, "--config.data.clip_length=1"]
     done = subprocess.run(argv, capture_output=True, text=True)
@@ -186,7 +187,7 @@ def test_a_script_ends_with_one_line_and_exit_code_2(config_file):
 
 def test_a_bug_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
-        flags.run_main(lambda argv: 1 // 0)
+        entry.run_main(lambda argv: 1 // 0)
 
 
 def leave(error):
@@ -194,7 +195,7 @@ def leave(error):
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        flags.run_main(main)
+        entry.run_main(main)
     return caught.value.code
 
 
@@ -217,7 +218,7 @@ def test_a_full_disk_ends_with_a_line_and_exit_code_2_and_other_errors_do_not(ca
     )
     assert capsys.readouterr().err.endswith(f": {line}\n")
     with pytest.raises(PermissionError):
-        flags.run_main(lambda argv: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
+        entry.run_main(lambda argv: (_ for _ in ()).throw(PermissionError(errno.EACCES, "no")))
 
 
 def test_too_little_memory_ends_with_a_line_and_exit_code_2(capsys):
@@ -229,7 +230,7 @@ def test_too_little_memory_ends_with_a_line_and_exit_code_2(capsys):
 
 
 def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():
-    script = "from jaxaction.config import flags; flags.run_main(lambda argv: print('x' * 10**6))"
+    script = "from jaxaction.commands import entry; entry.run_main(lambda argv: print('x' * 10**6))"
     command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
     found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (found.returncode, found.stdout, found.stderr) == (141, "x", "")

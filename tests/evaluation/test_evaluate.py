@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxaction import data
+from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate
 from tests.paths import ROOT
@@ -173,7 +174,7 @@ def test_variables_may_be_plain_arrays():
     ],
 )
 def test_labels_in_another_order_are_noticed(trained, tested, line):
-    assert evaluate.differing_labels(trained, tested) == line
+    assert labels.differing_labels(trained, tested) == line
 
 
 def test_two_processes_share_the_videos_and_both_have_all_rows(tmp_path):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxaction import data
+from jaxaction import data, files
 from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
@@ -98,7 +98,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
         raise OSError("disk full")
 
     with pytest.raises(InputError, match="disk full"):
-        results.replace(path, fail)
+        files.write_atomically(path, fail)
     assert path.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
@@ -112,4 +112,4 @@ def test_a_place_that_cannot_be_written_is_named(evaluation, tmp_path):
     with pytest.raises(InputError, match="eval can't be written"):
         write(tmp_path, evaluation)
     with pytest.raises(InputError, match="eval/f.npy can't be written .*; name another"):
-        results.replace(tmp_path / "eval" / "f.npy", lambda file: None)
+        files.write_atomically(tmp_path / "eval" / "f.npy", lambda file: None)

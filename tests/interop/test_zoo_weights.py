@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from jaxaction.config import build, flags
+from jaxaction.config import flags, stored
 from jaxaction.interop import mmaction
 from tests.paths import ROOT
 from tests.reference import FOLDER
@@ -20,7 +20,7 @@ STATE_KEYS = json.loads(gzip.decompress((FOLDER / "state_keys.json.gz").read_byt
 def model_config(name):
     family, _, variant = name.partition(":")
     config = flags.load_config(f"{ROOT}/configs/{family}.py", variant)
-    return build.tuples(config.model.to_dict())
+    return stored.tuples(config.model.to_dict())
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from jaxaction import __main__ as command
 from jaxaction import report
+from jaxaction.commands import cli as command
 from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.storage import history

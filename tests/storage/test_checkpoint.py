@@ -13,12 +13,13 @@ import pytest
 
 import jaxaction
 from jaxaction import train_state
-from jaxaction.config import build
+from jaxaction.config import build, stored
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import sharding
 from jaxaction.storage import checkpoint, digests
 from jaxaction.storage.checkpoint import Checkpoints
+from jaxaction.training import setup
 from tests import tiny_run
 
 NAMES = ("a", "b", "c")
@@ -31,7 +32,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def state(config):
-    model, (optimizer, _) = build.model(config), build.optimizer(config, 3)
+    model, (optimizer, _) = build.model(config), setup.build_optimizer(config, 3)
 
     def create():
         variables = jaxaction.init(model, build.clip_shape(config), jax.random.key(0))
@@ -72,7 +73,7 @@ def test_a_run_is_loaded_from_its_directory_alone(run, config, state):
     found = checkpoint.load_run(str(run))
     assert found.step == 4
     assert found.config.to_dict() == config.to_dict()
-    assert checkpoint.stored_config(str(run), 4) == build.to_dict(config)
+    assert checkpoint.stored_config(str(run), 4) == stored.to_dict(config)
     assert found.config.data.size == (16, 16)
     assert found.label_names == NAMES
     assert found.protocol == Protocol("segments", 2, 1, 1, 20, "center", (16, 16), "prob")

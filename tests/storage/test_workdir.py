@@ -1,7 +1,7 @@
 import pytest
 from ml_collections import ConfigDict
 
-from jaxaction.config import build
+from jaxaction.config import stored
 from jaxaction.errors import InputError
 from jaxaction.storage import workdir
 
@@ -15,7 +15,7 @@ def test_a_new_directory_takes_any_config(tmp_path):
     workdir.check(str(tmp_path / "new"), config())
 
 
-STORED = build.to_dict(config())
+STORED = stored.to_dict(config())
 
 
 def test_the_same_config_goes_on(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from jaxaction import train_state
 from jaxaction.errors import InputError
 from jaxaction.models.layers import BatchNorm
+from jaxaction.models.pixels import normalize
 from jaxaction.runtime import device_memory, sharding, xla_options
 from jaxaction.training import accumulation, train_step
 from tests.paths import ROOT
@@ -94,7 +95,7 @@ def test_norms_over_the_whole_batch_are_over_a_part_then(whole):
 
     @jax.jit
     def statistics(variables, clips):
-        clips = train_step.normalize(clips, (128.0,) * 3, (60.0,) * 3)
+        clips = normalize(clips, (128.0,) * 3, (60.0,) * 3)
         network = Network(bn_group=0)
         return network.apply(variables, clips, True, mutable=["batch_stats"])[1]["batch_stats"]
 

@@ -6,7 +6,7 @@ import pytest
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction.config import build
+from jaxaction.config import build, stored
 from jaxaction.errors import InputError
 from jaxaction.storage import checkpoint
 from jaxaction.training import init_from, loop
@@ -97,7 +97,7 @@ def test_the_network_and_the_pixels_are_the_other_runs(config):
     assert (network.width, network.norm_eps, network.dropout) == (4, 1e-5, 0.9)
     assert config.data.mean[0] == 123.675 and config.test.window == (2, 2)
     assert "as there: model.width=4" in lines
-    assert build.from_dict(build.to_dict(config)).to_dict() == config.to_dict()
+    assert stored.from_dict(stored.to_dict(config)).to_dict() == config.to_dict()
 
 
 def test_what_is_frozen_is_the_new_runs_own(config):

@@ -1,6 +1,5 @@
 """Whole runs in their smallest form: `loop.train` here, `train.py` in processes of its own."""
 
-import importlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ import pytest
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
 from jaxaction import report
+from jaxaction.commands import eval
 from jaxaction.errors import InputError
 from jaxaction.storage import checkpoint, digests, history
 from jaxaction.training import loop
@@ -141,12 +141,11 @@ def test_a_run_leaves_its_figures_and_a_report(undisturbed):
     assert page.startswith("<!DOCTYPE html>") and "<title>undisturbed: test top-1 " in page
 
 
-def test_a_finished_run_leaves_what_eval_writes(undisturbed, monkeypatch):
+def test_a_finished_run_leaves_what_eval_writes(undisturbed):
     workdir, _ = undisturbed
-    monkeypatch.syspath_prepend(ROOT)
     by_train = np.load(workdir / "eval" / "test.npz")
     record = json.loads((workdir / "eval" / "test.json").read_text())
-    importlib.import_module("eval").main(["--workdir", str(workdir)])
+    eval.main(["--workdir", str(workdir)])
     by_eval = np.load(workdir / "eval" / "test.npz")
     assert {path.name for path in (workdir / "eval").iterdir()} == {"test.json", "test.npz"}
     assert record == json.loads((workdir / "eval" / "test.json").read_text())

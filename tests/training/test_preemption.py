@@ -25,7 +25,8 @@ def full():
 SEVERAL = """
 import sys, time, jax
 jax.distributed.initialize(f"localhost:{sys.argv[1]}", 2, int(sys.argv[2]))
-from jaxaction.training.preemption import Interrupted, Interruption
+from jaxaction.errors import Interrupted
+from jaxaction.training.preemption import Interruption
 saved = []
 with Interruption() as interruption:
     interruption.begin()

@@ -3,6 +3,7 @@ import time
 import numpy as np
 import pytest
 
+from jaxaction import text
 from jaxaction.data.records import Record
 from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
@@ -29,7 +30,7 @@ def test_the_learning_rate_that_follows_the_batch_is_told(tmp_path):
 
 
 def test_clock_shows_hours_when_there_are_some():
-    assert [progress.clock(s) for s in (0, 59.6, 3599, 3661)] == [
+    assert [text.clock(s) for s in (0, 59.6, 3599, 3661)] == [
         "0:00",
         "1:00",
         "59:59",

@@ -8,6 +8,7 @@ import optax
 
 import jaxaction
 from jaxaction import train_state
+from jaxaction.models.pixels import normalize
 from jaxaction.training import losses, mixup, train_step
 
 MEAN, STD = (128.0,), (2.0,)
@@ -44,7 +45,7 @@ def start(rate=0.0, seed=0):
 
 
 def test_normalize_makes_float32_from_uint8():
-    got = train_step.normalize(jnp.array([[126, 131]], jnp.uint8), (128.0, 128.0), (2.0, 3.0))
+    got = normalize(jnp.array([[126, 131]], jnp.uint8), (128.0, 128.0), (2.0, 3.0))
     assert got.dtype == jnp.float32
     np.testing.assert_array_equal(got, [[-1, 1]])
 

@@ -11,9 +11,9 @@ import jax
 from jaxaction.commands import flops
 from jaxaction.commands.data import bench_rates
 from jaxaction.commands.data.bench_rates import Stages
-from jaxaction.config import build, flags
+from jaxaction.config import flags
 from jaxaction.errors import InputError
-from jaxaction.training import init_from
+from jaxaction.training import init_from, setup
 from jaxaction.training.setup import Parts, prepare
 
 
@@ -60,7 +60,7 @@ def measure(parts: Parts, threads: list[int], seconds: float) -> Rates:
     """Takes about `seconds` for each figure, and the time to compile the step."""
     config, videos = parts.config, parts.videos
     _say("one thread, stage by stage")
-    stages = bench_rates.stages(videos, build.train_transform(config), seconds)
+    stages = bench_rates.stages(videos, setup.train_transform(config), seconds)
     loader = {}
     for count in threads:
         _say(f"the loader with {_threads(count)}")

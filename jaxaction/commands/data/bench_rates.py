@@ -12,12 +12,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxaction import data
-from jaxaction.config import build
 from jaxaction.data.decode import DecodeError
 from jaxaction.data.protocol import read_sampled
 from jaxaction.errors import InputError
 from jaxaction.runtime import sharding
 from jaxaction.train_state import TrainState
+from jaxaction.training import setup
 from jaxaction.training.setup import Parts, compile_step, create_state
 
 ROUNDS = 5
@@ -78,7 +78,7 @@ def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -
     """Clips a second that training's loader delivers with so many threads."""
     config = ConfigDict(config)
     config.data.num_threads = threads
-    batches = iter(build.train_loader(config, source))
+    batches = iter(setup.train_loader(config, source))
     next(batches)  # the threads start, and fill what is read ahead
     found = rate(lambda: len(next(batches)["index"]), seconds)
     batches.close()

@@ -24,7 +24,7 @@ from jaxaction.commands.data.flow_frames import Settings, extract
 from jaxaction.data import truncated
 from jaxaction.data.decode import DecodeError
 from jaxaction.errors import InputError
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 
 _SECONDS_BETWEEN_LINES = 5
 
@@ -108,7 +108,7 @@ def _keep_settings(out: Path, settings: Settings) -> list[Path]:
     except OSError as error:
         raise InputError(f"{out} can't be made ({error.strerror}); choose another --out") from error
     about = wanted | {"algorithm": f"DIS, preset medium, of OpenCV {cv2.__version__}"}
-    results.replace(path, lambda file: file.write(json.dumps(about).encode() + b"\n"))
+    write_atomically(path, lambda file: file.write(json.dumps(about).encode() + b"\n"))
     return made
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from jaxaction.data.annotation_lines import read_entries, read_text
 from jaxaction.errors import InputError
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 
 
 class Job(NamedTuple):
@@ -78,7 +78,7 @@ def write_list(path: Path, file: Path, jobs: Sequence[Job], counts: Mapping[str,
 
 
 def _write_lines(path, lines):
-    results.replace(path, lambda out: out.write("".join(f"{line}\n" for line in lines).encode()))
+    write_atomically(path, lambda out: out.write("".join(f"{line}\n" for line in lines).encode()))
 
 
 def _labels_beside(file) -> Path:

@@ -3,7 +3,6 @@
 import csv
 import difflib
 import re
-from importlib import resources
 from pathlib import Path
 
 from jaxaction.commands.data.prepare_lists import (
@@ -16,10 +15,10 @@ from jaxaction.commands.data.prepare_lists import (
     read_text,
     walk,
 )
+from jaxaction.data.labels import KINETICS_400
 from jaxaction.errors import InputError
 
 CONFIGS = ("400", "600", "700")
-LABELS = resources.files("jaxaction.data") / "labels" / "kinetics400.txt"
 _WORDS = "|".join(SPLITS)
 _FOLDER = re.compile(rf"(?:videos_)?({_WORDS})(?:_256)?")
 _COLUMNS = ("youtube_id", "time_start", "time_end")
@@ -181,7 +180,7 @@ def _checked400(names) -> tuple[str, ...]:
 
 
 def _kinetics400() -> tuple[str, ...]:
-    return tuple(LABELS.read_text().splitlines())
+    return tuple(KINETICS_400.read_text().splitlines())
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from jaxaction.training.progress import clock
+from jaxaction.text import clock
 
 SECONDS = 10.0  # between two lines
 

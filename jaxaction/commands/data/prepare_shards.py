@@ -14,7 +14,7 @@ from array_record.python import array_record_module
 
 from jaxaction.commands.data.prepare_lists import Listed, Listing
 from jaxaction.errors import InputError
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 
 SHARD_VIDEOS = 128  # at most
 SPLIT_SHARDS = 32  # at least, as far as there are videos: a stop costs one of them
@@ -199,7 +199,7 @@ def refuse_finished(final: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes a JSON file, all of it or nothing."""
     text = json.dumps(value, indent=2, ensure_ascii=False).encode()
-    results.replace(path, lambda file: file.write(text + b"\n"))
+    write_atomically(path, lambda file: file.write(text + b"\n"))
 
 
 def _plan(listing, arguments) -> dict:

@@ -14,11 +14,12 @@ from ml_collections import ConfigDict
 from jaxaction import data
 from jaxaction.commands.data import show_sheet
 from jaxaction.commands.data.show_sheet import Row
-from jaxaction.config import build, flags
+from jaxaction.config import build, flags, stored
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.errors import InputError
-from jaxaction.evaluation import results
+from jaxaction.files import write_atomically
 from jaxaction.storage import workdir
+from jaxaction.training import setup
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
     rows = itertools.chain.from_iterable(itertools.islice(rows, videos))
     sheet = show_sheet.draw(f"{where}: {how}", rows)
     picture = cv2.imencode(".png", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))[1].tobytes()
-    results.replace(out, lambda file: file.write(picture))
+    write_atomically(out, lambda file: file.write(picture))
     print(f"{out}: {videos} of {len(source)} videos, {how}")
     return 0
 
@@ -67,7 +68,7 @@ def _config(args: argparse.Namespace) -> ConfigDict:
         return flags.load_config(*flags.split_variant(args.config))
     path = Path(args.workdir) / workdir.NAME
     try:
-        return build.from_dict(json.loads(path.read_text()))
+        return stored.from_dict(json.loads(path.read_text()))
     except (OSError, ValueError) as error:
         raise InputError(
             f"--workdir {args.workdir}: {workdir.NAME} can't be read there ({error}); give --config"
@@ -76,7 +77,7 @@ def _config(args: argparse.Namespace) -> ConfigDict:
 
 def _train(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
     """How training makes clips, and its clips, endlessly; one a video."""
-    transform = build.train_transform(config)
+    transform = setup.train_transform(config)
     batches = data.train_loader(source, transform, 1, config.train.seed, num_threads=0)
     channels = CHANNELS[transform.modality]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxaction.commands.data.prepare_kinetics import LABELS
+from jaxaction.data.labels import KINETICS_400
 from jaxaction.data.tfds_sources import tfds_source
 from jaxaction.errors import InputError
 from tests.commands.data.preparing import clip, contents, run, write
@@ -81,7 +81,7 @@ def test_a_part_of_kinetics_400_keeps_its_numbers(tmp_path):
     root = write(tmp_path / "in", {"val/shooting_goal_-soccer-/a.mp4": 1, "val/zumba/b.mp4": 1})
     run("kinetics/400", root, tmp_path)
     source = tfds_source("kinetics/400", "validation", tmp_path)
-    names = LABELS.read_text().splitlines()
+    names = KINETICS_400.read_text().splitlines()
     assert source.label_names == tuple(names)
     assert [source[i].label for i in range(2)] == [names.index("shooting goal (soccer)"), 399]
 
@@ -106,7 +106,7 @@ def test_the_classes_of_600_and_700_are_numbered_in_alphabetical_order(tmp_path,
 
 def test_which_kinetics_it_is_is_found_by_all_of_its_classes(tmp_path):
     root = write(tmp_path / "in", {"val/zumba/b.mp4": 1})
-    for name in LABELS.read_text().splitlines():
+    for name in KINETICS_400.read_text().splitlines():
         (root / "val" / name.replace(" ", "_")).mkdir(exist_ok=True)
     assert run("kinetics", root, tmp_path)["name"] == "kinetics/400"
 

@@ -9,9 +9,9 @@ import pytest
 from jaxaction import data
 from jaxaction.commands.data import show, show_sheet
 from jaxaction.commands.data.show_sheet import GAP, TEXT_HEIGHT, Row
-from jaxaction.config import build
 from jaxaction.errors import InputError
 from jaxaction.storage import workdir
+from jaxaction.training import setup
 from tests import tiny_run
 
 CONFIG = """
@@ -73,7 +73,7 @@ def test_the_sheet_has_the_clips_that_training_gets(run, folder):
     sheet = run("--videos", "3")
     config = tiny_run.config(folder)
     source = data.annotation_source(folder / "train.txt")
-    batch = next(iter(build.train_loader(config, source)))
+    batch = next(iter(setup.train_loader(config, source)))
     for row in range(3):
         np.testing.assert_array_equal(pictures(sheet, row, 2), batch["clip"][row])
 
