@@ -4,7 +4,7 @@ import sys
 
 import jax
 
-from jaxaction.config import build, checks, flags
+from jaxaction.config import build, checks, flags, paths
 from jaxaction.data import labels
 from jaxaction.evaluation import evaluate, results
 from jaxaction.runtime import distributed
@@ -16,6 +16,8 @@ def main(argv: list[str]) -> None:
     workdir, overrides = flags.parse_eval(distributed.start(argv))
     run = checkpoint.load_run(workdir)
     checks.check_test_keys(run.config, overrides)
+    if "data.test_file" not in overrides:
+        paths.check_list("data.test_file", run.missing)
     config = flags.apply_overrides(run.config, overrides)
     build.set_precision(config)
     checks.check_numbers(config)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import stored
 from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
@@ -49,10 +48,12 @@ def read(folder: str) -> Contents:
 
 def _config(folder: str) -> ConfigDict:
     """That of `config.json`, else, as for converted weights, of the newest checkpoint."""
-    path = Path(folder) / workdir.NAME
-    if not path.is_file():
-        return checkpoint.load_run(folder).config
-    return stored.from_dict(_json(path, "remove it to take the newest checkpoint's"))
+    try:
+        config = workdir.read_config(folder)
+    except (OSError, ValueError) as error:
+        path, way_out = Path(folder) / workdir.NAME, "remove it to take the newest checkpoint's"
+        raise InputError(f"{path} can't be read ({error}); {way_out}") from error
+    return checkpoint.load_run(folder).config if config is None else config
 
 
 def _json(path: Path, way_out: str) -> dict:

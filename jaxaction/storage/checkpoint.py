@@ -19,7 +19,7 @@ import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 
-from jaxaction.config import build, stored
+from jaxaction.config import build, paths, stored
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed, sharding
@@ -37,6 +37,7 @@ class Run(NamedTuple):
     label_names: tuple[str, ...]
     protocol: Protocol  # of the test views
     step: int
+    missing: dict[str, list[str]] = {}  # paths of the config that lead nowhere, and where it looked
 
 
 def warn(text: str) -> None:
@@ -59,7 +60,8 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         )
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
-        config = stored.from_dict(meta["config"])
+        kept = stored.from_json(meta["config"])
+        config, missing = kept.config, _relocate(kept, workdir, log)
         abstract = sharding.abstract(build.abstract_variables(config), sharding.device_mesh())
         items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
         variables = _tested(manager, step, items, abstract)
@@ -70,7 +72,18 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
             " training are used"
         )
     protocol = Protocol(**stored.tuples(meta["protocol"]))
-    return Run(config, variables, tuple(meta["label_names"]), protocol, step)
+    return Run(config, variables, tuple(meta["label_names"]), protocol, step, missing)
+
+
+def _relocate(
+    kept: stored.StoredConfig, workdir: str, log: Callable[[str], None]
+) -> dict[str, list[str]]:
+    """Sets the config's paths to where their files are now, and says which have moved."""
+    relocated = paths.relocate(kept.config, workdir, kept.workdir)
+    for key in paths.LISTS:
+        if key in relocated.moved and kept.workdir:
+            log(f"{key} has moved with the run: {relocated.moved[key]}")
+    return relocated.missing
 
 
 def _tested(manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict) -> dict:
@@ -135,10 +148,11 @@ def check_resumable(workdir: str, step: int | None) -> None:
         )
 
 
-def stored_config(workdir: str, step: int) -> dict:
-    """The config of a good checkpoint, as JSON values."""
+def stored_config(workdir: str, step: int) -> stored.StoredConfig:
+    """The config of a good checkpoint."""
     with _manager(workdir) as manager:
-        return _restore(manager, step, meta=ocp.args.JsonRestore()).meta["config"]
+        meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
+    return stored.from_json(meta["config"])
 
 
 class Checkpoints:
@@ -151,7 +165,7 @@ class Checkpoints:
         self.keep = keep
         self._config, self._label_names = config, label_names
         self._meta = {
-            "config": stored.to_dict(config),
+            "config": stored.to_json(config, workdir),
             "label_names": list(label_names),
             "protocol": dataclasses.asdict(build.protocol(config.test)),
         }

@@ -7,8 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import stored
+from jaxaction.config import paths, stored
 from jaxaction.errors import InputError
+from jaxaction.version import VERSION
 
 NAME = "config.json"
 
@@ -29,26 +30,27 @@ MAY_CHANGE = (
 )
 
 
-def check(workdir: str, config: ConfigDict, kept: dict | None = None) -> None:
+def check(workdir: str, config: ConfigDict, kept: stored.StoredConfig | None = None) -> None:
     """Raises InputError, naming the first differing keys, if another config's run lives there.
 
-    `kept` is the config of its newest good checkpoint, as JSON values. A run that finished none
-    has nothing to lose; but a `config.json` that is no run's is not written over.
+    `kept` is the config of its newest good checkpoint. A run that finished none has nothing to
+    lose; but a `config.json` that is no run's is not written over.
     """
-    new = stored.to_dict(config)
     if kept is None:
-        _check_is_a_runs(Path(workdir) / NAME, new.keys())
+        _check_is_a_runs(Path(workdir) / NAME, stored.to_dict(config).keys())
         return
-    old, new = _flat(kept), _flat(new)
-    differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    differing = [key for key in differing if not _may_change(key)]
+    there = kept.config.copy_and_resolve_references()
+    paths.relocate(there, workdir, kept.workdir)
+    old, new = _comparable(there), _comparable(config)
+    differing = [key for key in sorted(old | new) if not _agree(key, old.get(key), new.get(key))]
     if differing:
         shown = ", ".join(f"{k} {old.get(k)!r} there, {new.get(k)!r} now" for k in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         follower = "optim.decay_epochs"  # of train.epochs, in a schedule that ends with the run
         keep = f", or --config.{follower}={old.get(follower)}" if differing == [follower] else ""
         raise InputError(
-            f"{workdir} holds a run of another config: {shown}{more}; give another --workdir{keep}"
+            f"{workdir} holds a run of another config: {shown}{more}{_newer(kept.version)};"
+            f" give another --workdir{keep}"
         )
 
 
@@ -57,7 +59,7 @@ def claim(workdir: str, config: ConfigDict) -> None:
 
     InputError if it can't be written.
     """
-    text = json.dumps(stored.to_dict(config), indent=1)
+    text = json.dumps(stored.to_json(config, workdir), indent=1)
     temporary = Path(workdir) / f"{NAME}.tmp"
     try:
         (Path(workdir) / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -80,8 +82,35 @@ def _check_is_a_runs(path: Path, sections: Iterable[str]) -> None:
         raise InputError(f"{path} is no run's config; give another --workdir")
 
 
-def _may_change(key: str) -> bool:
-    return key in MAY_CHANGE or key.startswith(("val.", "test."))
+def read_config(workdir: str) -> ConfigDict | None:
+    """The config of a run's `config.json`, its paths where their files are now; None without one.
+
+    OSError or ValueError for a file that can't be read.
+    """
+    path = Path(workdir) / NAME
+    if not path.is_file():
+        return None
+    kept = stored.from_json(json.loads(path.read_text()))
+    paths.relocate(kept.config, workdir, kept.workdir)
+    return kept.config
+
+
+def _comparable(config: ConfigDict) -> dict[str, Any]:
+    """Every value by its dotted key; a key that the config lacks has its default."""
+    return _flat(stored.to_dict(stored.from_json(stored.to_dict(config)).config))
+
+
+def _agree(key: str, old: Any, new: Any) -> bool:
+    """Whether a run goes on with the new value."""
+    if old == new or key in MAY_CHANGE or key.startswith(("val.", "test.")):
+        return True
+    return key in paths.KEYS and bool(old and new) and paths.same_file(old, new)
+
+
+def _newer(version: str) -> str:
+    if stored.number(version) <= stored.number(VERSION):
+        return ""
+    return f" (version {version} wrote it, this is {VERSION}: upgrade jaxaction)"
 
 
 def _flat(values: dict, prefix: str = "") -> dict[str, Any]:

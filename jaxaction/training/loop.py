@@ -8,6 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxaction import report
+from jaxaction.config import paths
 from jaxaction.data import labels
 from jaxaction.errors import Interrupted
 from jaxaction.evaluation import evaluate, results
@@ -66,6 +67,7 @@ def _train(
 ) -> evaluate.Evaluation:
     first = jax.process_index() == 0
     log = log if first else lambda text: None
+    paths.make_absolute(config)
     other = init_from.load(config, log)
     init_from.set_classes(config, log)
     parts = distributed.first_then_others(partial(prepare, config))

@@ -13,7 +13,7 @@ import pytest
 
 import jaxaction
 from jaxaction import train_state
-from jaxaction.config import build, stored
+from jaxaction.config import build
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import sharding
@@ -73,7 +73,7 @@ def test_a_run_is_loaded_from_its_directory_alone(run, config, state):
     found = checkpoint.load_run(str(run))
     assert found.step == 4
     assert found.config.to_dict() == config.to_dict()
-    assert checkpoint.stored_config(str(run), 4) == stored.to_dict(config)
+    assert checkpoint.stored_config(str(run), 4).config.to_dict() == config.to_dict()
     assert found.config.data.size == (16, 16)
     assert found.label_names == NAMES
     assert found.protocol == Protocol("segments", 2, 1, 1, 20, "center", (16, 16), "prob")

@@ -15,7 +15,7 @@ def test_a_new_directory_takes_any_config(tmp_path):
     workdir.check(str(tmp_path / "new"), config())
 
 
-STORED = stored.to_dict(config())
+STORED = stored.from_json(stored.to_dict(config()))
 
 
 def test_the_same_config_goes_on(tmp_path):
@@ -67,12 +67,14 @@ def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
 
 
 def test_a_schedule_that_ends_with_the_run_can_be_kept_where_the_run_is_longer(tmp_path):
-    stored, longer = STORED | {"optim": {"decay_epochs": 2.0}}, config(epochs=5.0)
+    kept = config()
+    kept.optim = {"decay_epochs": 2.0}
+    kept, longer = stored.from_json(stored.to_dict(kept)), config(epochs=5.0)
     longer.optim = {"decay_epochs": 5.0}
     with pytest.raises(InputError, match="--workdir, or --config.optim.decay_epochs=2.0$"):
-        workdir.check(str(tmp_path), longer, stored)
+        workdir.check(str(tmp_path), longer, kept)
     longer.optim.decay_epochs = 2.0
-    workdir.check(str(tmp_path), longer, stored)
+    workdir.check(str(tmp_path), longer, kept)
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path):
@@ -89,3 +91,22 @@ def test_a_damaged_config_is_named(tmp_path):
     (tmp_path / workdir.NAME).write_text("{")
     with pytest.raises(InputError, match="config.json can't be read .*; give another --workdir"):
         workdir.check(str(tmp_path), config())
+
+
+def test_a_run_of_a_newer_version_is_told_where_its_keys_differ(tmp_path):
+    values = stored.to_json(config(), str(tmp_path))
+    values[stored.ORIGIN]["version"] = "99.0.0"
+    kept = stored.from_json(values)
+    workdir.check(str(tmp_path), config(), kept)
+    with pytest.raises(InputError, match="0 there, 1 now .version 99.0.0 wrote it, this is"):
+        workdir.check(str(tmp_path), config(seed=1), kept)
+
+
+def test_a_key_that_an_earlier_version_lacked_has_its_default(tmp_path):
+    kept = stored.from_json(stored.to_dict(config()))
+    now = config()
+    now.train.ema_decay = 0.0
+    workdir.check(str(tmp_path), now, kept)
+    now.train.ema_decay = 0.9
+    with pytest.raises(InputError, match="train.ema_decay 0.0 there, 0.9 now"):
+        workdir.check(str(tmp_path), now, kept)

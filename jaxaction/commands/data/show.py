@@ -2,7 +2,6 @@
 
 import argparse
 import itertools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxaction import data
 from jaxaction.commands.data import show_sheet
 from jaxaction.commands.data.show_sheet import Row
-from jaxaction.config import build, flags, stored
+from jaxaction.config import build, flags
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.errors import InputError
 from jaxaction.files import write_atomically
@@ -66,13 +65,16 @@ def _checked_out(out: Path, force: bool) -> Path:
 def _config(args: argparse.Namespace) -> ConfigDict:
     if args.config:
         return flags.load_config(*flags.split_variant(args.config))
-    path = Path(args.workdir) / workdir.NAME
+    why = "no such file"
     try:
-        return stored.from_dict(json.loads(path.read_text()))
+        config = workdir.read_config(args.workdir)
+        if config is not None:
+            return config
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"--workdir {args.workdir}: {workdir.NAME} can't be read there ({error}); give --config"
-        ) from None
+        why = str(error)
+    raise InputError(
+        f"--workdir {args.workdir}: {workdir.NAME} can't be read there ({why}); give --config"
+    )
 
 
 def _train(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
