@@ -64,7 +64,7 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         config, missing = kept.config, _relocate(kept, workdir, log)
         abstract = sharding.abstract(build.abstract_variables(config), sharding.device_mesh())
         items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
-        variables = _tested(manager, step, items, abstract)
+        variables = _eval_variables(manager, step, items, abstract)
     wanted = config.train.get("precise_bn_clips", 0)
     if wanted and items & {"optimizer", "statistics"} == {"optimizer"}:
         log(
@@ -86,8 +86,10 @@ def _relocate(
     return relocated.missing
 
 
-def _tested(manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict) -> dict:
-    """The variables that tests are made with: averaged, with precise statistics, if there are."""
+def _eval_variables(
+    manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict
+) -> dict:
+    """The variables for tests: averaged ones and precise statistics where the checkpoint has them."""
     name = "averaged" if "averaged" in items else "variables"
     variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
     if "statistics" not in items:
@@ -111,8 +113,8 @@ def save_run(
 
 def steps(workdir: str) -> list[int]:
     """The steps of all checkpoints there, good or not, rising."""
-    found = _folder(workdir).glob("[0-9]*")
-    return sorted(int(path.name) for path in found if path.name.isdigit())
+    folders = _folder(workdir).glob("[0-9]*")
+    return sorted(int(path.name) for path in folders if path.name.isdigit())
 
 
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
@@ -121,20 +123,20 @@ def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     `log` gets one line for each newer one that is passed over. InputError if all are damaged. Of
     several processes the first one looks, and all get what it found.
     """
-    found = _newest_good(workdir, log) if jax.process_index() == 0 else None
-    step = distributed.from_first(-1 if found is None else found)
+    newest = _newest_good(workdir, log) if jax.process_index() == 0 else None
+    step = distributed.from_first(-1 if newest is None else newest)
     return None if step < 0 else step
 
 
 def _newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
-    bad = []
+    damages = []
     for step in reversed(steps(workdir)):
-        problem = digests.problem(_folder(workdir) / str(step))
-        if not problem:
+        damage = digests.find_damage(_folder(workdir) / str(step))
+        if not damage:
             return step
-        log(f"checkpoint {_folder(workdir) / str(step)} is not used: {problem}")
-        bad.append(problem)
-    if len(bad) > 1 or any(problem != digests.CUT_OFF for problem in bad):
+        log(f"checkpoint {_folder(workdir) / str(step)} is not used: {damage}")
+        damages.append(damage)
+    if len(damages) > 1 or any(damage != digests.CUT_OFF for damage in damages):
         raise InputError(f"no checkpoint of {workdir} is undamaged; train in another --workdir")
     return None  # one alone without digests: the run's first save was cut off
 
@@ -201,7 +203,7 @@ class Checkpoints:
         disk can't take it; what was written of it is removed.
         """
         meta = ocp.args.JsonSave(self._meta | extra)
-        with disk.whole(_folder(self.workdir) / str(step)):
+        with disk.removed_on_failure(_folder(self.workdir) / str(step)):
             self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
             if jax.process_index() == 0:
                 digests.write(_folder(self.workdir) / str(step))
@@ -211,8 +213,8 @@ class Checkpoints:
     def keep_best(self, step: int, variables: dict, extra: dict) -> None:
         """Keeps `variables` alone in `WORKDIR/best`, a run's directory for tests and predictions.
 
-        They replace what is there, but for the same step's of a run that goes on: those have the
-        same bits.
+        They replace what is there. A run that goes on finds the same step's there already, with
+        the same bits, and leaves them.
         """
         folder = str(Path(self.workdir) / BEST)
         if distributed.from_first(int(_is_kept(folder, step))):
@@ -228,7 +230,7 @@ class Checkpoints:
         removed, since their steps are about to be taken again.
         """
         averaged = {"averaged": ocp.args.StandardRestore(abstract.averaged)}
-        found = _restore(
+        restored = _restore(
             self._manager,
             step,
             **(averaged if abstract.averaged else {}),
@@ -238,8 +240,8 @@ class Checkpoints:
         )
         self.drop_after(step)
         count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
-        state = TrainState(step=count, opt_state=found.optimizer, **found.variables)
-        return state.replace(averaged=found.get("averaged") or {}), found.meta
+        state = TrainState(step=count, opt_state=restored.optimizer, **restored.variables)
+        return state.replace(averaged=restored.get("averaged") or {}), restored.meta
 
     def drop_after(self, step: int) -> None:
         """Removes the checkpoints that are newer than `step`."""
@@ -252,8 +254,7 @@ class Checkpoints:
 
 
 def _is_kept(workdir: str, step: int) -> bool:
-    found = steps(workdir)
-    return found[-1:] == [step] and not digests.problem(_folder(workdir) / str(step))
+    return steps(workdir)[-1:] == [step] and not digests.find_damage(_folder(workdir) / str(step))
 
 
 def _folder(workdir: str) -> Path:

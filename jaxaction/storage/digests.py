@@ -1,5 +1,7 @@
-"""SHA-256 of every file of a checkpoint, kept beside them: Orbax restores damaged arrays as if
-nothing had happened (tried with a flipped byte), and these notice."""
+"""SHA-256 of every file of a checkpoint, kept beside them.
+
+Orbax restores an array with a flipped byte without an error (tried). These digests notice it.
+"""
 
 import hashlib
 import json
@@ -11,9 +13,9 @@ CUT_OFF = f"{NAME} is missing, as where a save was cut off"
 
 
 def write(folder: Path) -> None:
-    """Writes the digests of all files under `folder`, at once or not at all.
+    """Writes the digests of all files under `folder`, as one file that is whole or absent.
 
-    Their presence says that the save came to its end: a folder without them was cut off.
+    Its presence marks a complete save: a folder without it was cut off.
     """
     digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder)}
     temporary = folder / f"{NAME}.tmp"
@@ -24,7 +26,7 @@ def write(folder: Path) -> None:
     temporary.rename(folder / NAME)
 
 
-def problem(folder: Path) -> str:
+def find_damage(folder: Path) -> str:
     """What is wrong with the folder, in a few words; empty if every file is as it was written."""
     if not (folder / NAME).is_file():
         return CUT_OFF

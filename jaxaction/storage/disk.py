@@ -1,4 +1,4 @@
-"""A checkpoint that the disk doesn't take leaves nothing behind, and one line is said about it."""
+"""A checkpoint that the disk refuses leaves nothing behind but one line of explanation."""
 
 import contextlib
 import errno
@@ -18,13 +18,14 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota or largest fi
 
 
 @contextlib.contextmanager
-def whole(folder: Path) -> Iterator[None]:
-    """What is written to `folder` inside is whole in the end; InputError if the system refuses it.
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    """Turns the system's refusal to write a checkpoint to `folder` into an InputError.
 
-    Then the folder is gone, and so is its predecessor of Orbax's, `STEP.orbax-checkpoint-tmp`.
+    The checkpoint and Orbax's temporary directory beside it, `STEP.orbax-checkpoint-tmp`, are
+    removed then.
     """
     try:
-        with _calm():
+        with _no_late_tracebacks():
             yield
     except (OSError, ValueError) as error:
         number = _system_error(error)
@@ -40,9 +41,11 @@ def whole(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _calm() -> Iterator[None]:
-    """TensorStore's threads, which still write when the first one has failed, report to an event
-    loop that is gone: each would print a traceback, and gets a second to do so unheard."""
+def _no_late_tracebacks() -> Iterator[None]:
+    """Keeps TensorStore's other threads quiet after the first one has failed to write."""
+    # Orbax raises the first error and closes its event loop. Threads that still write then report
+    # to the closed loop, and Python prints a traceback for each. They get a second to end. No
+    # upstream issue was found; this can go once Orbax waits for all writes before it raises.
     hook = sys.unraisablehook
 
     def others(unraisable: Any) -> None:
@@ -65,5 +68,5 @@ def _system_error(error: Exception) -> int:
     """The system's number of an error, also of TensorStore's, a ValueError; 0 if there is none."""
     if isinstance(error, OSError):
         return error.errno or 0
-    found = re.search(r"(?:os_error_code='|OS error )(\d+)", str(error))
-    return int(found.group(1)) if found else 0
+    match = re.search(r"(?:os_error_code='|OS error )(\d+)", str(error))
+    return int(match.group(1)) if match else 0

@@ -1,4 +1,4 @@
-"""What a run measures, in two forms: TensorBoard event files and `metrics.jsonl`.
+"""Writes what a run measures, as TensorBoard event files and as `metrics.jsonl`.
 
 Event files are written by the package `tensorboard`, which needs no TensorFlow.
 """
@@ -14,8 +14,11 @@ from jaxaction.storage.history import History
 
 
 class Events:
-    """Scalars of a run, from `first_step` on. What an earlier, interrupted writer has put there
-    for later steps is dropped, by TensorBoard as it reads, from `metrics.jsonl` now."""
+    """Scalars of a run, from `first_step` on.
+
+    An interrupted run may have written later steps. Those are removed from `metrics.jsonl` now;
+    TensorBoard leaves them out when it reads the event files.
+    """
 
     def __init__(self, workdir: str, first_step: int) -> None:
         self._history = History(workdir, first_step)
@@ -44,7 +47,7 @@ class Events:
 
 
 class NoEvents:
-    """What the other processes have in place of the first one's `Events`."""
+    """Stands in for `Events` in all processes but the first; writes nothing."""
 
     def __enter__(self) -> "NoEvents":
         return self

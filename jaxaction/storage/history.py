@@ -29,12 +29,14 @@ class History:
     def __init__(self, workdir: str, first_step: int) -> None:
         self._path = Path(workdir) / NAME
         self._first_step = first_step
-        _keep(self._path, lambda row: row["step"] <= first_step)
+        _keep_lines(self._path, lambda row: row["step"] <= first_step)
 
     def add(self, step: int, values: dict[str, float]) -> None:
         """Writes a line, through to the file."""
         if step == self._first_step:  # a finished run that is tested again
-            _keep(self._path, lambda row: row["step"] != step or not row.keys() & values.keys())
+            _keep_lines(
+                self._path, lambda row: row["step"] != step or not row.keys() & values.keys()
+            )
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         line = json.dumps({"step": step, "wall_time": time.time()} | finite)
         try:
@@ -52,24 +54,24 @@ def curves(workdir: str) -> dict[str, dict[int, float]]:
 
     What is not finite is left out; empty without a `metrics.jsonl`.
     """
-    found = {}
-    rows = [row for _, row in _rows(Path(workdir) / NAME)]
+    values_by_name = {}
+    rows = [row for _, row in _complete_rows(Path(workdir) / NAME)]
     for row in sorted(rows, key=lambda row: row["step"]):
         for name, value in row.items():
             if name not in ("step", "wall_time") and isinstance(value, int | float):
-                found.setdefault(name, {})[row["step"]] = value
-    return found
+                values_by_name.setdefault(name, {})[row["step"]] = value
+    return values_by_name
 
 
-def _keep(path: Path, wanted: Callable[[Row], bool]) -> None:
-    """Leaves the whole lines that are wanted, all at once; a file of such lines isn't touched."""
-    text = "".join(line + "\n" for line, row in _rows(path) if wanted(row)).encode()
+def _keep_lines(path: Path, wanted: Callable[[Row], bool]) -> None:
+    """Rewrites the file with the complete lines that are wanted; leaves it if nothing changes."""
+    text = "".join(line + "\n" for line, row in _complete_rows(path) if wanted(row)).encode()
     if path.exists() and path.read_bytes() != text:
         write_atomically(path, lambda file: file.write(text))
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """The lines that are whole, and what they say."""
+def _complete_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """The complete lines, each with the object that it holds."""
     if not path.exists():
         return
     for line in path.read_text("utf-8", errors="replace").split("\n"):
