@@ -22,7 +22,7 @@ class Recognizer(nn.Module):
     `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what
     activations are computed in, "float32" or "bfloat16"; parameters, statistics and logits are
     float32. `folded` is what `fold.fold_batch_norm` sets: biases in place of norms.
-    `frozen_stages`, `norm_eval` and `remat` (also in docs/design.md): see `ResNet`.
+    `frozen_stages`, `norm_eval` and `remat` (also in docs/decisions.md): see `ResNet`.
     """
 
     num_classes: int

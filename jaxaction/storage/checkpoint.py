@@ -89,7 +89,7 @@ def _relocate(
 def _eval_variables(
     manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict
 ) -> dict:
-    """The variables for tests: averaged ones and precise statistics where the checkpoint has them."""
+    """The variables for tests: averaged, with precise statistics, where the checkpoint has them."""
     name = "averaged" if "averaged" in items else "variables"
     variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
     if "statistics" not in items:

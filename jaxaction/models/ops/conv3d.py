@@ -2,7 +2,7 @@
 
 XLA lowers a 3D convolution poorly on CPUs. The kernels of these networks are nearly always flat in
 time or in space, or have few input channels; each of those is a 2D convolution or a matrix product
-in another shape (docs/design.md has the timings).
+in another shape (docs/decisions.md has the timings).
 """
 
 from collections.abc import Callable

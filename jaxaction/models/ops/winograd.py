@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 TAPS = 3
 # Where the polynomials behind a tile are evaluated: exact in binary, and close to one, which keeps
-# the rounding near the plain convolution's (docs/design.md). Infinity is the last one.
+# the rounding near the plain convolution's (docs/decisions.md). Infinity is the last one.
 POINTS = {2: (0.0, 1.0, -1.0), 4: (0.0, 0.75, -0.75, 1.5, -1.5)}
 
 # Where the transforms cost more than they save: they pass over inputs and outputs, whose products
