@@ -13,7 +13,7 @@ from jaxaction.commands import zoo
 from jaxaction.config import build, checks, flags, stored
 from jaxaction.data import labels
 from jaxaction.errors import InputError
-from jaxaction.interop import conversion, foreign, mmaction
+from jaxaction.interop import conversion, mmaction, sources
 from jaxaction.interop.mmaction_file import read_config
 from jaxaction.interop.mmaction_pipeline import run_settings
 from jaxaction.interop.weights import read_weights, write_weights
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError(f"--out {args.out} exists already; give another directory")
     config, whose = _config(args)
     weights = read_weights(args.source)
-    source = _named(args.source, foreign.recognise, weights)
+    source = _named(args.source, sources.recognise, weights)
     changed = _take_conventions(config, source.conventions)
     flags.apply_overrides(config, args.overrides)
     if args.new_head is not None:

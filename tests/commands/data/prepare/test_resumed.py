@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxaction.commands.data import prepare, prepare_shards
-from jaxaction.commands.data.prepare_lists import Listed, Listing
+from jaxaction.commands.data.prepare import command, shards
+from jaxaction.commands.data.prepare.listing import Listed, Listing
 from jaxaction.errors import InputError
-from tests.commands.data.preparing import contents, exit_code, run, write
+from tests.commands.data.prepare.preparing import contents, exit_code, run, write
 from tests.paths import ROOT
 
 FILES = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
@@ -22,14 +22,14 @@ INCOMPLETE = Path("kinetics/400/1.0.0.incomplete")
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
+    monkeypatch.setattr(shards, "SPLIT_SHARDS", 3)  # of 2 videos
     return write(tmp_path / "in", FILES)
 
 
 @pytest.fixture
 def prepared_files(monkeypatch):
     """The names of the videos that were read, in order; Ctrl-C comes at `stop`."""
-    real, names = prepare.prepared, []
+    real, names = command.prepared, []
 
     def watched(path, encoding):
         if path.name == names_to_stop[0]:
@@ -38,7 +38,7 @@ def prepared_files(monkeypatch):
         return real(path, encoding)
 
     names_to_stop = [""]
-    monkeypatch.setattr(prepare, "prepared", watched)
+    monkeypatch.setattr(command, "prepared", watched)
     return names, names_to_stop
 
 
@@ -85,12 +85,12 @@ def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
 def test_a_shard_s_size_follows_the_split_s(videos, sizes):
     listed = [Listed(str(i), f"{i}.mp4", 0) for i in range(videos)]
     listing = Listing("video_list", "", ("a",), {"train": listed})
-    assert [len(shard.videos) for shard in prepare_shards.shards(listing)] == sizes
+    assert [len(shard.videos) for shard in shards.shards(listing)] == sizes
 
 
 @pytest.mark.parametrize("step", ["place", "publish"])
 def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepared_files, step):
-    real, calls = getattr(prepare_shards.Workspace, step), []
+    real, calls = getattr(shards.Workspace, step), []
 
     def second_time(*arguments):
         calls.append(1)
@@ -98,7 +98,7 @@ def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepar
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(prepare_shards.Workspace, step, second_time)
+    monkeypatch.setattr(shards.Workspace, step, second_time)
     assert exit_code("kinetics/400", root, tmp_path) == 130
     prepared_files[0].clear()
     run("kinetics/400", root, tmp_path)
@@ -109,13 +109,13 @@ def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepar
 def test_a_killed_process_leaves_what_the_next_one_goes_on_with(tmp_path, root):
     slow = (
         "import argparse, sys, time\n"
-        "from jaxaction.commands.data import prepare, prepare_shards\n"
-        "prepare_shards.SPLIT_SHARDS = 3\n"
-        "real = prepare.prepared\n"
-        "prepare.prepared = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
+        "from jaxaction.commands.data.prepare import command, shards\n"
+        "shards.SPLIT_SHARDS = 3\n"
+        "real = command.prepared\n"
+        "command.prepared = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
         "parser = argparse.ArgumentParser()\n"
-        "prepare.add_arguments(parser)\n"
-        "prepare.main(parser.parse_args(sys.argv[1:]))\n"
+        "command.add_arguments(parser)\n"
+        "command.main(parser.parse_args(sys.argv[1:]))\n"
     )
     arguments = ["kinetics/400", "--from", root, "--out", tmp_path, "--threads", "1"]
     process = subprocess.Popen([sys.executable, "-c", slow, *arguments], cwd=ROOT)
@@ -154,7 +154,7 @@ def test_another_list_of_videos_doesn_t_go_on_with_it(tmp_path, root, prepared_f
 
 def test_shards_of_another_size_are_not_gone_on_with(tmp_path, root, prepared_files, monkeypatch):
     stop_at("5.mp4", root, tmp_path, prepared_files)
-    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 32)
+    monkeypatch.setattr(shards, "SPLIT_SHARDS", 32)
     with pytest.raises(InputError, match="with other videos .7 videos, .*, or by another version"):
         run("kinetics/400", root, tmp_path)
 
@@ -185,7 +185,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_later(tmp_path, roo
             raise RuntimeError(f"write() failed: No space left on device; writing {self.path}; x")
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_shards.array_record_module, "ArrayRecordWriter", Full)
+        patch.setattr(shards.array_record_module, "ArrayRecordWriter", Full)
         with pytest.raises(InputError, match=r"can't be written \(No space left on device\); mend"):
             run("kinetics/400", root, tmp_path)
     assert run("kinetics/400", root, tmp_path)["splits"]["train"]["stored"] == 7

@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from jaxaction.commands.data.prepare_lists import SPLITS, Files, Listed, Listing, read_text, walk
-from jaxaction.commands.data.prepare_lists import first_file as first
+from jaxaction.commands.data.prepare.listing import SPLITS, Files, Listed, Listing, read_text, walk
+from jaxaction.commands.data.prepare.listing import first_file as first
 from jaxaction.data.annotations import AnnotationSource, annotation_source
 from jaxaction.errors import InputError
 

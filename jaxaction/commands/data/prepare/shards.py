@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from array_record.python import array_record_module
 
-from jaxaction.commands.data.prepare_lists import Listed, Listing
+from jaxaction.commands.data.prepare.listing import Listed, Listing
 from jaxaction.errors import InputError
 from jaxaction.files import write_atomically
 

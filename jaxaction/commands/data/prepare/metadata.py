@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer, naming
 
-from jaxaction.commands.data.prepare_lists import Listed, Listing
-from jaxaction.commands.data.prepare_shards import Shard, Workspace, Written, write_json
+from jaxaction.commands.data.prepare.listing import Listed, Listing
+from jaxaction.commands.data.prepare.shards import Shard, Workspace, Written, write_json
 from jaxaction.evaluation import results
 
 VERSION = "1.0.0"

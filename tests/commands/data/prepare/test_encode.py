@@ -8,7 +8,7 @@ import av
 import numpy as np
 import pytest
 
-from jaxaction.commands.data.prepare_encode import Encoding, _rising, prepared
+from jaxaction.commands.data.prepare.encode import Encoding, _rising, prepared
 from jaxaction.data import decode
 from tests.data.videos import CLIPS, decoded, encoded, pictures
 

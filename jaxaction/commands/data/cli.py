@@ -2,7 +2,8 @@
 
 import argparse
 
-from jaxaction.commands.data import bench, check, flow, prepare, show
+from jaxaction.commands.data import bench, check, flow, show
+from jaxaction.commands.data.prepare import command as prepare
 from jaxaction.errors import InputError
 
 # Each module has `add_arguments(parser)` and `main(args)`, the exit code.

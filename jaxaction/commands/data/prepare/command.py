@@ -14,22 +14,22 @@ from typing import Any
 
 import av
 
-from jaxaction.commands.data import prepare_layouts, prepare_metadata, prepare_ucf101
-from jaxaction.commands.data.prepare_encode import QUALITY, Encoding, prepared
-from jaxaction.commands.data.prepare_kinetics import CONFIGS, kinetics
-from jaxaction.commands.data.prepare_lists import Listed, Listing, check_some_exist
-from jaxaction.commands.data.prepare_progress import Progress
-from jaxaction.commands.data.prepare_shards import Shard, Stored, Workspace, shards
-from jaxaction.commands.data.prepare_threads import in_order
+from jaxaction.commands.data.prepare import layouts, metadata, ucf101
+from jaxaction.commands.data.prepare.encode import QUALITY, Encoding, prepared
+from jaxaction.commands.data.prepare.kinetics import CONFIGS, kinetics
+from jaxaction.commands.data.prepare.listing import Listed, Listing, check_some_exist
+from jaxaction.commands.data.prepare.progress import Progress
+from jaxaction.commands.data.prepare.shards import Shard, Stored, Workspace, shards
+from jaxaction.commands.data.prepare.threads import in_order
 from jaxaction.errors import InputError
 
 # Each data set with its configs; without one named, a function finds it or takes the first.
 KNOWN: dict[str, tuple[str, ...]] = {
     "kinetics": CONFIGS,
     "something_something_v2": (),
-    "hmdb51": prepare_layouts.HMDB51_CONFIGS,
+    "hmdb51": layouts.HMDB51_CONFIGS,
     "video_list": (),
-    "ucf101": prepare_ucf101.CONFIGS,
+    "ucf101": ucf101.CONFIGS,
 }
 DEFAULT_GOP = 16
 
@@ -125,7 +125,7 @@ def _ucf101(args, config) -> int:
         if getattr(args, flag):
             flag = "--from" if flag == "root" else f"--{flag.replace('_', '-')}"
             raise InputError(f"ucf101 is prepared by TFDS's own builder; leave out {flag}")
-    builder = prepare_ucf101.prepare(config, Path(args.out))
+    builder = ucf101.prepare(config, Path(args.out))
     splits = builder.info.splits
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in splits.items())
     print(f"{builder.data_path}: {counts} videos")
@@ -136,9 +136,9 @@ def _ucf101(args, config) -> int:
 def _reader(name: str, multi_label: bool) -> Callable[[Path, str], Listing]:
     return {
         "kinetics": kinetics,
-        "something_something_v2": prepare_layouts.something_something_v2,
-        "hmdb51": prepare_layouts.hmdb51,
-        "video_list": partial(prepare_layouts.video_list, multi_label),
+        "something_something_v2": layouts.something_something_v2,
+        "hmdb51": layouts.hmdb51,
+        "video_list": partial(layouts.video_list, multi_label),
     }[name]
 
 
@@ -146,17 +146,17 @@ def _prepare(listing: Listing, root: Path, out: Path, args: argparse.Namespace) 
     """Writes the data set, or what is left of it, and returns the report."""
     gop = args.gop or (DEFAULT_GOP if args.short_side else 0)
     encoding = Encoding(args.short_side or 0, gop)
-    work = Workspace(out / listing.full_name / prepare_metadata.VERSION)
+    work = Workspace(out / listing.full_name / metadata.VERSION)
     every = shards(listing)
     with work.opened(listing, encoding._asdict()):
         _say(listing)
-        store = partial(_stored, root, encoding, prepare_metadata.serializer(listing))
+        store = partial(_stored, root, encoding, metadata.serializer(listing))
         _write(work, every, store, args.threads or os.cpu_count() or 1)
         _refuse_nothing(work, every, root)
         about = {"from": str(root.resolve()), "encoding": encoding._asdict()}
         about["encoder"] = {"codec": "h264", **QUALITY} if gop else {}
         try:
-            report = prepare_metadata.finish(work, listing, every, about)
+            report = metadata.finish(work, listing, every, about)
             work.publish()
         except OSError as error:
             raise InputError(

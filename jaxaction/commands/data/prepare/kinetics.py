@@ -5,7 +5,7 @@ import difflib
 import re
 from pathlib import Path
 
-from jaxaction.commands.data.prepare_lists import (
+from jaxaction.commands.data.prepare.listing import (
     SPLITS,
     SUFFIXES,
     Files,
