@@ -9,8 +9,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from jaxaction.commands.data.prepare import metadata
-from jaxaction.commands.data.prepare.listing import Listed, Listing
-from jaxaction.commands.data.prepare.shards import Shard, Stored, Workspace
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
+from jaxaction.commands.data.prepare.shards import Shard, StoredVideo, Workspace
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.builders.motions import Motions
 from jaxaction.data.tfds_sources import tfds_source
@@ -146,14 +146,18 @@ def test_an_id_reads_nothing(data_dir, monkeypatch):
 @pytest.fixture
 def scenes(tmp_path):
     """A folder with a data set of our own whose videos have ids and several labels."""
-    listed = [Listed("one", "", (2, 0)), Listed("two", "", (1,)), Listed("three", "", ())]
+    listed = [
+        ListedVideo("one", "", (2, 0)),
+        ListedVideo("two", "", (1,)),
+        ListedVideo("three", "", ()),
+    ]
     listing = Listing("scenes", "", ("a", "b", "c"), {"train": listed}, multi_label=True)
     serialize = metadata.serializer(listing)
     shard = Shard("train", 0, listed)
     work = Workspace(tmp_path / "scenes" / "1.0.0")
     with work.opened(listing, {}):
         data = encoded(count=2)
-        work.write(shard, (Stored(serialize(video, data), 2, len(data)) for video in listed))
+        work.write(shard, (StoredVideo(serialize(video, data), 2, len(data)) for video in listed))
         metadata.finish(work, listing, [shard], {})
         work.publish()
     return tmp_path

@@ -14,27 +14,27 @@ class Progress:
     """Counts videos and tells of them: `256/19796  12.3 videos/s  left 26:28`."""
 
     def __init__(self, total: int, done: int):
-        self._total, self._done, self._before = total, done, done
-        self._started = self._told = time.monotonic()
+        self._total, self._done, self._done_before = total, done, done
+        self._started = self._last_line = time.monotonic()
         if done:
             print(f"{done} of {total} videos are done already", file=sys.stderr, flush=True)
 
-    def watched(self, found: Iterator[Any]) -> Iterator[Any]:
+    def count(self, results: Iterator[Any]) -> Iterator[Any]:
         """Yields the same, counting."""
-        for each in found:
+        for result in results:
             self._done += 1
-            if time.monotonic() - self._told >= SECONDS:
-                self._tell()
-            yield each
+            if time.monotonic() - self._last_line >= SECONDS:
+                self._print_line()
+            yield result
 
     def close(self) -> None:
         """The last line."""
-        if self._done > self._before:
-            self._tell()
+        if self._done > self._done_before:
+            self._print_line()
 
-    def _tell(self):
-        self._told = time.monotonic()
-        rate = (self._done - self._before) / max(self._told - self._started, 1e-9)
-        left = clock((self._total - self._done) / rate)
-        line = f"{self._done}/{self._total}  {rate:.1f} videos/s  left {left}"
+    def _print_line(self):
+        self._last_line = time.monotonic()
+        rate = (self._done - self._done_before) / max(self._last_line - self._started, 1e-9)
+        time_left = clock((self._total - self._done) / rate)
+        line = f"{self._done}/{self._total}  {rate:.1f} videos/s  left {time_left}"
         print(line, file=sys.stderr, flush=True)

@@ -158,7 +158,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_the_reader_names_the_command_for_all_that_is_made_of_files():
-    assert {*tfds_sources.FROM_FILES, "ucf101"} == set(command.KNOWN)
+    assert {*tfds_sources.FROM_FILES, "ucf101"} == set(command.DATA_SETS)
 
 
 def test_a_name_without_its_config_is_told_which_there_are(tmp_path):
@@ -186,7 +186,7 @@ def test_progress_tells_rate_and_time_left(capsys, monkeypatch):
     clock = iter(np.arange(0, 1000, 5.0))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
     counter = progress.Progress(total=8, done=2)
-    assert list(counter.watched(iter("abcdef"))) == list("abcdef")
+    assert list(counter.count(iter("abcdef"))) == list("abcdef")
     counter.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "2 of 8 videos are done already"

@@ -1,6 +1,7 @@
 """A preparation that is stopped, run again, run twice, or run with something else."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jaxaction.commands.data.prepare import command, shards
-from jaxaction.commands.data.prepare.listing import Listed, Listing
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
 from jaxaction.errors import InputError
 from tests.commands.data.prepare.preparing import contents, exit_code, run, write
 from tests.paths import ROOT
@@ -29,7 +30,7 @@ def root(tmp_path, monkeypatch):
 @pytest.fixture
 def prepared_files(monkeypatch):
     """The names of the videos that were read, in order; Ctrl-C comes at `stop`."""
-    real, names = command.prepared, []
+    real, names = command.prepare_video, []
 
     def watched(path, encoding):
         if path.name == names_to_stop[0]:
@@ -38,7 +39,7 @@ def prepared_files(monkeypatch):
         return real(path, encoding)
 
     names_to_stop = [""]
-    monkeypatch.setattr(command, "prepared", watched)
+    monkeypatch.setattr(command, "prepare_video", watched)
     return names, names_to_stop
 
 
@@ -78,14 +79,33 @@ def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
     assert len(contents("kinetics/400", "train", tmp_path)) == 40
 
 
+def test_what_version_0_1_0_has_begun_goes_on(tmp_path, root, prepared_files):
+    # Its plan for these videos, word for word, and the keys of its marks of finished shards.
+    stop_at("5.mp4", root, tmp_path, prepared_files)
+    plan = {
+        "arguments": {"short_side": 0, "gop": 0},
+        "videos": 7,
+        "without a file": 0,
+        "fingerprint": "fe12f4c31d8503f681a5263f5251c2da9789481c83d8595d2e3970c8a0e5ef8d",
+    }
+    (tmp_path / INCOMPLETE / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
+    mark = tmp_path / INCOMPLETE / "shards" / "train-00001.json"
+    stored = json.loads(mark.read_text())
+    sizes = {name: stored[name] for name in ("video_bytes", "record_bytes")}
+    counts = {"records": 2, "frames": 7, **sizes, "classes": {"5": 2}}
+    mark.write_text(json.dumps(counts | {"skipped": [], "problems": []}, indent=2) + "\n")
+    assert run("kinetics/400", root, tmp_path)["splits"]["train"]["frames"] == sum(range(1, 8))
+    assert sorted(prepared_files[0]) == ["4.mp4", "5.mp4", "6.mp4"]
+
+
 @pytest.mark.parametrize(
     ("videos", "sizes"),
     [(1, [1]), (40, [1] * 40), (100, [3] * 33 + [1]), (5000, [128] * 39 + [8])],
 )
 def test_a_shard_s_size_follows_the_split_s(videos, sizes):
-    listed = [Listed(str(i), f"{i}.mp4", 0) for i in range(videos)]
+    listed = [ListedVideo(str(i), f"{i}.mp4", 0) for i in range(videos)]
     listing = Listing("video_list", "", ("a",), {"train": listed})
-    assert [len(shard.videos) for shard in shards.shards(listing)] == sizes
+    assert [len(shard.videos) for shard in shards.cut_into_shards(listing)] == sizes
 
 
 @pytest.mark.parametrize("step", ["place", "publish"])
@@ -111,8 +131,8 @@ def test_a_killed_process_leaves_what_the_next_one_goes_on_with(tmp_path, root):
         "import argparse, sys, time\n"
         "from jaxaction.commands.data.prepare import command, shards\n"
         "shards.SPLIT_SHARDS = 3\n"
-        "real = command.prepared\n"
-        "command.prepared = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
+        "real = command.prepare_video\n"
+        "command.prepare_video = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
         "parser = argparse.ArgumentParser()\n"
         "command.add_arguments(parser)\n"
         "command.main(parser.parse_args(sys.argv[1:]))\n"
