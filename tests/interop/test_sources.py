@@ -118,7 +118,7 @@ PYSLOWFAST = [  # as in its issues, e.g. facebookresearch/SlowFast #552 and #648
 ]
 
 
-def test_names_of_pyslowfast_become_the_references():
+def test_names_of_pyslowfast_become_mmaction2_s():
     keys = [old for old, _ in PYSLOWFAST]
     source = sources.recognise(keys)
     assert source.name == "PySlowFast" and source.slow_first
@@ -139,7 +139,7 @@ def test_pyslowfasts_slowfast_is_pytorchvideos_under_other_names():
     shapes = Case("other_projects/pytorchvideo_slowfast_r50").meta["state_keys"]
     weights = {key: np.full(shape, i, np.float32) for i, (key, shape) in enumerate(shapes.items())}
     theirs = sources.recognise(weights).rename(weights)
-    back = {new: old for old, new in sources._pyslowfast(pyslowfast_keys(model)).items()}
+    back = {new: old for old, new in sources._rename_pyslowfast(pyslowfast_keys(model)).items()}
     renamed = {back[new]: weights[old] for old, new in theirs.items()}
     one, two = conversion.convert(weights, config), conversion.convert(renamed, config)
     assert (one.source, two.source) == ("pytorchvideo", "PySlowFast")

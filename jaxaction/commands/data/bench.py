@@ -87,7 +87,7 @@ def table(rates: Rates, configured: int) -> str:
     for count, clips_per_second in rates.loader.items():
         mark = " (data.num_threads)" if count == configured else ""
         rows.append((f"{_threads_text(count)}{mark}", "", f"{clips_per_second:.1f}"))
-    return flops.columns([*rows, ("", "", ""), ("training step", "", f"{rates.model:.1f}")])
+    return flops.align_columns([*rows, ("", "", ""), ("training step", "", f"{rates.model:.1f}")])
 
 
 def verdict(rates: Rates, configured: int, cores: int) -> str:
