@@ -39,8 +39,8 @@ def add_network_arguments(parser: Parser, dtype: str) -> None:
 def add_list(parser: Parser, flag: str, known: Iterable[str]) -> None:
     """Adds a flag that takes some of the `known` names, and by itself all."""
     everything = ",".join(known)
-    about = "all or some of these, with commas between"
-    parser.add_argument(flag, type=several(one_of(known)), default=everything, help=about)
+    help_text = "all or some of these, with commas between"
+    parser.add_argument(flag, type=several(one_of(known)), default=everything, help=help_text)
 
 
 def at_least(least: int) -> Callable[[str], int]:

@@ -39,9 +39,23 @@ SAMPLINGS = {
 }
 TRANSFORMS = {
     "sparse, 8 frames": data.TrainTransform(
-        "segments", 8, 1, 256, "multi_scale_13", (224, 224), 0.5
+        sampling="segments",
+        clip_len=8,
+        frame_interval=1,
+        short_side=256,
+        crop="multi_scale_13",
+        size=(224, 224),
+        flip=0.5,
     ),
-    "dense, 32x2": data.TrainTransform("clips", 32, 2, 256, "random_resized", (224, 224), 0.5),
+    "dense, 32x2": data.TrainTransform(
+        sampling="clips",
+        clip_len=32,
+        frame_interval=2,
+        short_side=256,
+        crop="random_resized",
+        size=(224, 224),
+        flip=0.5,
+    ),
 }
 BATCH = 8  # clips of the pipeline's batches
 
@@ -68,10 +82,13 @@ def main(argv: list[str]) -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         video = args.video or data_sides.make_video(Path(folder) / "made.mp4")
-        found = {"decoders": decoders(video, args.rounds), "pipeline": pipeline(video, args.rounds)}
+        rows = {
+            "decoders": time_decoders(video, args.rounds),
+            "pipeline": time_pipeline(video, args.rounds),
+        }
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": describe(), "versions": data_sides.versions(), "arguments": settings(args)}
-    args.out.write_text(json.dumps(about | found, indent=1, default=str) + "\n")
+    run = {"machine": describe(), "versions": data_sides.versions(), "arguments": settings(args)}
+    args.out.write_text(json.dumps(run | rows, indent=1, default=str) + "\n")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -85,22 +102,27 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def decoders(video: str, rounds: int) -> list[dict]:
+def time_decoders(video: str, rounds: int) -> list[dict]:
     """Reads the same random frames on every side in turn, and prints a Markdown table."""
     sides, count = data_sides.installed(), decode.num_frames(video)
     rows = []
     for name, sample in SAMPLINGS.items():
         rng = np.random.default_rng(0)
-        chosen = [sample(count, rng).tolist() for _ in range(rounds)]
-        exact = decode.read_frames(video, chosen[0])
-        off = {side: data_sides.difference(read(video, chosen[0]), exact) for side, read in sides}
-        times = in_turn({s: functools.partial(read, video) for s, read in sides}, chosen)
+        frame_numbers = [sample(count, rng).tolist() for _ in range(rounds)]
+        expected = decode.read_frames(video, frame_numbers[0])
+        wrong_frames = {
+            side: data_sides.count_wrong_frames(read(video, frame_numbers[0]), expected)
+            for side, read in sides
+        }
+        times = time_in_turn(
+            {s: functools.partial(read, video) for s, read in sides}, frame_numbers
+        )
         rows += [
             {
                 "sampling": name,
                 "side": side,
                 "seconds": times[side],
-                "frames that differ": off[side],
+                "frames that differ": wrong_frames[side],
             }
             for side, _ in sides
         ]
@@ -120,7 +142,7 @@ def decoders(video: str, rounds: int) -> list[dict]:
     return rows
 
 
-def in_turn(sides: dict[str, Callable], arguments: list) -> dict[str, list[float]]:
+def time_in_turn(sides: dict[str, Callable], arguments: list) -> dict[str, list[float]]:
     """Seconds of CPU of every side for every argument; all sides take one before the next."""
     times: dict[str, list[float]] = {side: [] for side in sides}
     for argument in arguments:
@@ -131,28 +153,28 @@ def in_turn(sides: dict[str, Callable], arguments: list) -> dict[str, list[float
     return times
 
 
-def pipeline(video: str, rounds: int) -> list[dict]:
+def time_pipeline(video: str, rounds: int) -> list[dict]:
     """Clips a second of the training pipeline and of its decoder alone, with threads."""
     rows = []
     for name, transform in TRANSFORMS.items():
-        found = _one_thread(video, transform, rounds)
+        times = _time_one_thread(video, transform, rounds)
         cores = len(os.sched_getaffinity(0))
         counts = sorted({1, 2, cores})
-        found["loader"] = _with_threads(video, transform, counts, rounds)
-        rows.append({"sampling": name} | found)
+        times["loader"] = _time_with_threads(video, transform, counts, rounds)
+        rows.append({"sampling": name} | times)
         share = statistics.median(
-            d / p for d, p in zip(found["decode"], found["pipeline"], strict=True)
+            d / p for d, p in zip(times["decode"], times["pipeline"], strict=True)
         )
-        base = statistics.median(found["loader"][1])
+        base = statistics.median(times["loader"][1])
         scaled = ", ".join(
             f"{count}: {statistics.median(seconds) and base / statistics.median(seconds):.2f}"
-            for count, seconds in found["loader"].items()
+            for count, seconds in times["loader"].items()
         )
         print(f"pipeline, {name}: {share:.0%} of its decoder alone; by threads {scaled}")
     return rows
 
 
-def _one_thread(video, transform, rounds) -> dict[str, list[float]]:
+def _time_one_thread(video, transform, rounds) -> dict[str, list[float]]:
     """Seconds of CPU a clip: the frames alone, and all the way to a clip of a batch."""
 
     def frames(seed):
@@ -167,12 +189,12 @@ def _one_thread(video, transform, rounds) -> dict[str, list[float]]:
         "pipeline": clips,
     }
     seeds = [list(range(4 * i, 4 * i + 4)) for i in range(rounds)]
-    return in_turn(sides, seeds)
+    return time_in_turn(sides, seeds)
 
 
-def _with_threads(video, transform, counts, rounds) -> dict[int, list[float]]:
+def _time_with_threads(video, transform, counts, rounds) -> dict[int, list[float]]:
     """Seconds a batch of the loader, for each number of threads in turn."""
-    found: dict[int, list[float]] = {count: [] for count in counts}
+    seconds: dict[int, list[float]] = {count: [] for count in counts}
     for _, count in itertools.product(range(3), counts):
         loader = iter(data.train_loader(Repeated(video), transform, BATCH, 0, count))
         for _ in range(2):  # what is read ahead is there
@@ -181,9 +203,9 @@ def _with_threads(video, transform, counts, rounds) -> dict[int, list[float]]:
         batches = max(3, rounds // 3)
         for _ in range(batches):
             next(loader)
-        found[count].append((time.perf_counter() - begin) / batches)
+        seconds[count].append((time.perf_counter() - begin) / batches)
         loader.close()
-    return found
+    return seconds
 
 
 if __name__ == "__main__":

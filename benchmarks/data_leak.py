@@ -1,4 +1,4 @@
-"""Whether memory stays flat: small videos, whole and damaged, decoded thousands of times."""
+"""Checks that memory stays flat while small videos, intact and damaged, are decoded many times."""
 
 import contextlib
 import gc

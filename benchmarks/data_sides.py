@@ -17,15 +17,15 @@ Read = Callable[[str, Sequence[int]], np.ndarray]
 
 def installed() -> list[tuple[str, Read]]:
     """The sides that can be imported, jaxaction first."""
-    found = []
+    sides = []
     for side, read in SIDES.items():
         try:
             importlib.import_module(PACKAGES[side])
         except (ImportError, RuntimeError, OSError) as error:
             print(f"{side} left out: {str(error).strip().splitlines()[0]}")
             continue
-        found.append((side, read))
-    return found
+        sides.append((side, read))
+    return sides
 
 
 def versions() -> dict[str, str]:
@@ -35,10 +35,10 @@ def versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in names if name in known}
 
 
-def difference(frames: np.ndarray, exact: np.ndarray) -> str:
+def count_wrong_frames(frames: np.ndarray, expected: np.ndarray) -> str:
     """How many frames are others than those asked for: by more than colour conversion explains."""
-    far = np.abs(frames.astype(int) - exact).mean(axis=(1, 2, 3)) > 4
-    return f"{far.sum()} of {len(exact)}"
+    far = np.abs(frames.astype(int) - expected).mean(axis=(1, 2, 3)) > 4
+    return f"{far.sum()} of {len(expected)}"
 
 
 def _ours(video, indices):
@@ -61,13 +61,13 @@ def _torchcodec(video, indices):
 def _opencv(video, indices):
     """Frame after frame to the last wanted one, as seeking is slower and not exact."""
     capture = cv2.VideoCapture(video, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
-    wanted, found = set(indices), {}
+    wanted, frames = set(indices), {}
     for number in range(max(indices) + 1):
         capture.grab()
         if number in wanted:
-            found[number] = cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
+            frames[number] = cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB)
     capture.release()
-    return np.stack([found[i] for i in indices])
+    return np.stack([frames[i] for i in indices])
 
 
 SIDES: dict[str, Read] = {

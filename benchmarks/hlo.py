@@ -23,16 +23,16 @@ LIBRARY_CALL = re.compile(
 
 def main(argv: list[str]) -> int:
     args = parse(argv)
-    left = 0
+    total_left = 0
     for family in args.families:
         for mode in ("inference", "training"):
             text = ours.compile_step(family, mode, args.batch, args.size, args.dtype).as_text()
-            found = left_over(text)
-            left += len(found)
+            convolutions = convolutions_left(text)
+            total_left += len(convolutions)
             calls = len(LIBRARY_CALL.findall(text))
-            print(f"{family} {mode}: {calls} library calls, {len(found)} convolutions left")
-            print("".join(f"    {line}\n" for line in found), end="")
-    return 1 if left and jax.default_backend() != "cpu" else 0
+            print(f"{family} {mode}: {calls} library calls, {len(convolutions)} convolutions left")
+            print("".join(f"    {line}\n" for line in convolutions), end="")
+    return 1 if total_left and jax.default_backend() != "cpu" else 0
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -42,26 +42,26 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def left_over(text: str) -> list[str]:
+def convolutions_left(text: str) -> list[str]:
     """The `convolution` instructions of optimised HLO: shape, window and the layer they belong to.
 
     Those inside a fusion that a library takes over (cuDNN's, YNNPACK's) don't count.
     """
-    taken = set(re.findall(r"calls=%([\w.-]+)[^\n]*(?:__cudnn|__ynn_fusion)", text))
-    computation, found = "", []
+    library_fusions = set(re.findall(r"calls=%([\w.-]+)[^\n]*(?:__cudnn|__ynn_fusion)", text))
+    computation, convolutions = "", []
     for line in text.splitlines():
         if header := re.match(r"(?:ENTRY )?%([\w.-]+) \(", line):
             computation = header.group(1)
-        if " convolution(" in line and computation not in taken:
-            found.append(describe(line))
-    return found
+        if " convolution(" in line and computation not in library_fusions:
+            convolutions.append(describe(line))
+    return convolutions
 
 
 def describe(line: str) -> str:
     shape = re.search(r"= (\S+?)[{ ]", line)
     window = re.search(r"window=\{[^}]*\}", line)
     name = re.search(r'op_name="([^"]*)"', line)
-    return " ".join(found.group(found.re.groups) for found in (shape, window, name) if found)
+    return " ".join(match.group(match.re.groups) for match in (shape, window, name) if match)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,9 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):  # it has ended, as `_read` sees
             self.process.stdin.write(f"{steps + 1}\n")
             self.process.stdin.flush()
-        found = self._read()
-        self.seconds += found.get("seconds", [])[1:]
-        self.peak_bytes = found.get("peak_bytes", 0)
+        message = self._read()
+        self.seconds += message.get("seconds", [])[1:]
+        self.peak_bytes = message.get("peak_bytes", 0)
 
     def end(self) -> None:
         self.process.kill()
@@ -94,12 +94,12 @@ def main(argv: list[str]) -> int:
     args = parse(argv)
     rows, left_out = [], []
     try:
-        for what in itertools.product(args.batch, args.families, args.modes):
-            compare(args, *what, rows, left_out)
+        for batch, family, mode in itertools.product(args.batch, args.families, args.modes):
+            compare(args, batch, family, mode, rows, left_out)
             write(args, rows, left_out)
     finally:  # also of what was done before Ctrl-C
         print("\n" + table(rows))
-    return 1 if not rows or any(found["reason"] == "crashed" for found in left_out) else 0
+    return 1 if not rows or any(failure["reason"] == "crashed" for failure in left_out) else 0
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -107,12 +107,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_network_arguments(parser, "float32")
     add_list(parser, "--modes", MODES)
     add_list(parser, "--sides", SIDES)
-    about = "clips a step; several with commas between"
-    parser.add_argument("--batch", type=several(at_least(1)), default="2", help=about)
+    help_text = "clips a step; several with commas between"
+    parser.add_argument("--batch", type=several(at_least(1)), default="2", help=help_text)
     parser.add_argument("--rounds", type=at_least(1), default=5, help="turns of every side")
     parser.add_argument("--steps", type=at_least(1), default=2, help="counted steps a turn")
-    about = "the peers' interpreter"
-    parser.add_argument("--peer-python", type=program, default=sys.executable, help=about)
+    help_text = "the peers' interpreter"
+    parser.add_argument("--peer-python", type=program, default=sys.executable, help=help_text)
     path = Path("runs/benchmarks/models.json")
     parser.add_argument("--out", type=Path, default=path, help="the JSON file with every sample")
     return parser.parse_args(argv)
@@ -130,13 +130,15 @@ def compare(
 
     Sides that took no steps go to `left_out` instead; one that is not installed isn't tried twice.
     """
-    about = {"family": family, "mode": mode, "batch": batch, "size": args.size}
-    absent = {found["side"]: found for found in left_out if found["reason"] == "not installed"}
+    setting = {"family": family, "mode": mode, "batch": batch, "size": args.size}
+    absent = {
+        failure["side"]: failure for failure in left_out if failure["reason"] == "not installed"
+    }
     workers: dict[str, Worker] = {}
     try:
         for side in args.sides:
             if side in absent:
-                left_out.append(absent[side] | about)
+                left_out.append(absent[side] | setting)
                 continue
             say(f"{family} {mode}: {side}, batch {batch}")
             python = sys.executable if side == "jaxaction" else args.peer_python
@@ -151,11 +153,11 @@ def compare(
             worker.end()
     yardstick = workers["jaxaction"].yardstick if "jaxaction" in workers else {}
     for side, worker in workers.items():
-        if why := worker.left_out:
-            left_out.append(about | {"side": side} | why)
-            say(f"{family} {mode}: {side} left out: {why['reason']} ({why['details']})")
+        if reason := worker.left_out:
+            left_out.append(setting | {"side": side} | reason)
+            say(f"{family} {mode}: {side} left out: {reason['reason']} ({reason['details']})")
         else:
-            rows.append(about | yardstick | {"dtype": args.dtype} | row(side, worker))
+            rows.append(setting | yardstick | {"dtype": args.dtype} | row(side, worker))
 
 
 def say(text: str) -> None:
@@ -174,9 +176,9 @@ def row(side: str, worker: Worker) -> dict:
 
 def write(args: argparse.Namespace, rows: list[dict], left_out: list[dict]) -> None:
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": describe(), "arguments": settings(args)}
-    whole = about | {"left_out": left_out, "rows": rows}
-    args.out.write_text(json.dumps(whole, indent=1) + "\n")
+    run = {"machine": describe(), "arguments": settings(args)}
+    content = run | {"left_out": left_out, "rows": rows}
+    args.out.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def clips_per_second(row: dict) -> float:

@@ -118,11 +118,13 @@ def _pytorchvideo(family: str, size: int):
             stand_in(f"torchvision{name}")
     from pytorchvideo.models import resnet, slowfast
 
-    last = -(-size // 32)  # pixels a side of the last features, which the head's pooling takes in
+    last_side = -(
+        -size // 32
+    )  # pixels a side of the last features, which the head's pooling takes in
     if family == "slowonly":
         return resnet.create_resnet(
             stem_conv_kernel_size=(1, 7, 7),
-            head_pool_kernel_size=(4, last, last),
+            head_pool_kernel_size=(4, last_side, last_side),
             model_num_class=CLASSES,
             stage_conv_a_kernel_size=((1, 1, 1), (1, 1, 1), (3, 1, 1), (3, 1, 1)),
             head_activation=None,
@@ -132,7 +134,7 @@ def _pytorchvideo(family: str, size: int):
             slowfast_channel_reduction_ratio=(8,),
             slowfast_fusion_conv_kernel_size=(5, 1, 1),
             slowfast_fusion_conv_stride=(8, 1, 1),
-            head_pool_kernel_sizes=((4, last, last), (32, last, last)),
+            head_pool_kernel_sizes=((4, last_side, last_side), (32, last_side, last_side)),
             model_num_class=CLASSES,
             head_activation=None,
         ), lambda x: [x[:, :, ::8].contiguous(), x]

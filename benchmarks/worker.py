@@ -35,20 +35,21 @@ def main(argv: list[str]) -> int:
 
 
 def serve(side: str, family: str, mode: str, batch: str, size: str, dtype: str) -> None:
-    what = (family, mode, int(batch), int(size), dtype)
+    setting = {"family": family, "mode": mode, "batch": int(batch), "size": int(size)}
+    setting |= {"dtype": dtype}
     if side == "jaxaction":
         from benchmarks import ours as network
 
-        versions, step = network.versions(), network.make_step(*what)
+        versions, step = network.versions(), network.make_step(**setting)
     else:
         from benchmarks import peers as network
 
-        versions, step = network.versions(side), network.make_step(side, *what)
+        versions, step = network.versions(side), network.make_step(side, **setting)
     step()
     say({"versions": versions})
     for _ in range(WARM_UP):
         step()
-    say(network.yardstick(*what) if side == "jaxaction" else {})
+    say(network.yardstick(**setting) if side == "jaxaction" else {})
     for line in sys.stdin:
         seconds = [timed(step) for _ in range(int(line))]
         say({"seconds": seconds, "peak_bytes": network.peak_bytes() or peak_resident_bytes()})

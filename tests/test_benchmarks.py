@@ -246,7 +246,7 @@ ENTRY %main (x: f32[8,4,4,32], k: f32[3,3,32,32]) -> f32[8,4,4,32] {
   ROOT %z = f32[8,2,2,32]{3,2,1,0} convolution(%y, %k), window={size=3x3}, metadata={op_name="a/b"}
 }
 """
-    assert hlo.left_over(text) == ["f32[8,2,2,32] window={size=3x3} a/b"]
+    assert hlo.convolutions_left(text) == ["f32[8,2,2,32] window={size=3x3} a/b"]
 
 
 def test_what_was_lost_in_disturbed_runs_is_told_kind_by_kind():

@@ -3,7 +3,7 @@
 import argparse
 
 from jaxaction.commands import convert, eval, flops, fuse, predict, report, train, zoo
-from jaxaction.commands.data import commands as data
+from jaxaction.commands.data import cli as data
 from jaxaction.config import flags
 from jaxaction.errors import InputError
 

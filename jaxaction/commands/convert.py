@@ -13,7 +13,7 @@ from jaxaction.commands import zoo
 from jaxaction.config import build, checks, flags, stored
 from jaxaction.data import labels
 from jaxaction.errors import InputError
-from jaxaction.interop import conversion, foreign, mmaction
+from jaxaction.interop import conversion, mmaction, sources
 from jaxaction.interop.mmaction_file import read_config
 from jaxaction.interop.mmaction_pipeline import run_settings
 from jaxaction.interop.weights import read_weights, write_weights
@@ -41,35 +41,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Converts in the direction that is asked for, and says what became of each weight."""
     if args.to:
-        return _write(args)
+        return _write_for_mmaction(args)
     if not args.out or bool(args.config) == bool(args.mmaction_config):
         raise InputError("give --out DIR and one of --config and --mmaction-config; or give --to")
     if args.new_head is not None and args.new_head < 1:
         raise InputError(f"--new-head {args.new_head} is no number of classes; give 1 or more")
     if Path(args.out).exists() and (Path(args.out).is_file() or any(Path(args.out).iterdir())):
         raise InputError(f"--out {args.out} exists already; give another directory")
-    config, whose = _config(args)
+    config, recipe = _config(args)
     weights = read_weights(args.source)
-    source = _named(args.source, foreign.recognise, weights)
-    changed = _take_conventions(config, source.conventions)
+    source = _with_file_name(args.source, sources.recognise, weights)
+    changed = _apply_conventions(config, source.conventions)
     flags.apply_overrides(config, args.overrides)
     if args.new_head is not None:
         config.model.num_classes = args.new_head
     checks.check_numbers(config)
-    found = _convert(weights, config, args)
-    other = _published_for(args.source, args.config)
-    if other:
-        print(f"warning: a file of this name was published for {other}")
-    names = _labels(args.labels, config, found.new_head)
-    _save(args.out, config, found.variables, names)
-    print(f"{args.source}: {_report(found)}")
+    converted = _convert(weights, config, args)
+    published_for = _published_for(args.source, args.config)
+    if published_for:
+        print(f"warning: a file of this name was published for {published_for}")
+    names = _label_names(args.labels, config, converted.new_head)
+    _save(args.out, config, converted.variables, names)
+    print(f"{args.source}: {_conversion_text(converted)}")
     for key, value in changed.items():
         print(f"as {source.name} has it: --config.{key}={value}")
-    if found.new_head:
+    if converted.new_head:
         print(f"the classifier is replaced by a fresh one of {config.model.num_classes} classes")
     test = build.protocol(config.test)
     print(f"{args.out}: {config.model.name}, {config.model.num_classes} classes, test {test}")
-    print(f"to train from it: train.py --config {whose} --config.init_from={args.out}")
+    print(f"to train from it: train.py --config {recipe} --config.init_from={args.out}")
     return 0
 
 
@@ -81,17 +81,17 @@ def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
     settings = read_config(file)
     if not isinstance(settings.get("model"), Mapping):
         raise InputError(f"{file} has no model; give a recognizer's config")
-    model = _named(file, mmaction.model_config, settings["model"])
+    model = _with_file_name(file, mmaction.model_config, settings["model"])
     family, variant = _nearest_variant(model["name"].partition("_")[0], Path(file).stem)
     config = zoo.family_config(family, variant)
     config.model = ConfigDict(model | {"bn_group": config.model.bn_group})
-    for key, value in _named(file, run_settings, settings).items():
+    for key, value in _with_file_name(file, run_settings, settings).items():
         section, name = key.split(".")
         config[section][name] = value
     return config, f"configs/{family}.py:{variant}"
 
 
-def _named(file: str, function: Callable, *args: Any) -> Any:
+def _with_file_name(file: str, function: Callable, *args: Any) -> Any:
     """What the function returns; its InputError gets the file's name."""
     try:
         return function(*args)
@@ -99,11 +99,11 @@ def _named(file: str, function: Callable, *args: Any) -> Any:
         raise InputError(f"{file}: {error}") from error
 
 
-def _nearest_variant(family: str, reference: str) -> list[str]:
+def _nearest_variant(family: str, mmaction_name: str) -> list[str]:
     """The family and its variant of that name in MMAction2, or else its first one."""
     table = {k: v for k, v in zoo.variants().items() if k.startswith(f"{family}:")}
-    named = [name for name, row in table.items() if row.reference == reference]
-    return (named or list(table))[0].split(":")
+    same_name = [name for name, row in table.items() if row.reference == mmaction_name]
+    return (same_name or list(table))[0].split(":")
 
 
 def _published_for(source: str, config: str | None) -> str:
@@ -111,12 +111,12 @@ def _published_for(source: str, config: str | None) -> str:
     if not config:
         return ""
     file, variant = flags.split_variant(config)
-    ours = f"{Path(file).stem}:{variant}"
-    named = [name for name, row in zoo.variants().items() if row.file == Path(source).name]
-    return "" if ours in named else ", ".join(named)
+    given = f"{Path(file).stem}:{variant}"
+    variants = [name for name, row in zoo.variants().items() if row.file == Path(source).name]
+    return "" if given in variants else ", ".join(variants)
 
 
-def _take_conventions(config: ConfigDict, conventions: Mapping[str, Any]) -> dict[str, Any]:
+def _apply_conventions(config: ConfigDict, conventions: Mapping[str, Any]) -> dict[str, Any]:
     """Sets what the source's networks need, where the config's network has it; returns what
     changed."""
     fields = models.MODELS[config.model.name].__dataclass_fields__
@@ -124,8 +124,8 @@ def _take_conventions(config: ConfigDict, conventions: Mapping[str, Any]) -> dic
     changed = {}
     for key, value in conventions.items():
         section, name = key.split(".")
-        known = name in fields if section == "model" else not (name == "window" and segments)
-        if known and config[section].get(name) != value:
+        applies = name in fields if section == "model" else not (name == "window" and segments)
+        if applies and config[section].get(name) != value:
             config[section][name] = changed[key] = value
     return changed
 
@@ -137,13 +137,13 @@ def _convert(
     try:
         return conversion.convert(weights, settings, args.new_head is not None)
     except InputError as error:
-        head = "cls_head.fc_cls.weight [" in str(error)
-        way_out = "; for other classes give --new-head N" if head else ""
-        whose = args.config or args.mmaction_config
-        raise InputError(f"{args.source} for {whose}: {error}{way_out}") from error
+        wrong_classes = "cls_head.fc_cls.weight [" in str(error)
+        way_out = "; for other classes give --new-head N" if wrong_classes else ""
+        config_name = args.config or args.mmaction_config
+        raise InputError(f"{args.source} for {config_name}: {error}{way_out}") from error
 
 
-def _labels(file: str | None, config: ConfigDict, new_head: bool) -> tuple[str, ...]:
+def _label_names(file: str | None, config: ConfigDict, new_head: bool) -> tuple[str, ...]:
     """The names in the file; else Kinetics-400's for a trained classifier of 400, or none."""
     classes = config.model.num_classes
     if not file:
@@ -176,15 +176,15 @@ def _save(out: str, config: ConfigDict, variables: dict, names: tuple[str, ...])
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _report(found: conversion.Conversion) -> str:
-    parts = [f"{found.source}, {len(found.matched)} weights matched"]
+def _conversion_text(converted: conversion.Conversion) -> str:
+    texts = [f"{converted.source}, {len(converted.matched)} weights matched"]
     for name in ("reshaped", "fresh", "unused"):
-        keys = getattr(found, name)
-        parts += [f"{len(keys)} {name}: {first_few(keys)}"] if keys else []
-    return "; ".join(parts)
+        keys = getattr(converted, name)
+        texts += [f"{len(keys)} {name}: {first_few(keys)}"] if keys else []
+    return "; ".join(texts)
 
 
-def _write(args: argparse.Namespace) -> int:
+def _write_for_mmaction(args: argparse.Namespace) -> int:
     project, file = args.to
     if args.out or args.config or args.mmaction_config or args.new_head or args.labels:
         raise InputError("--to takes a run's directory and no other flag; drop the others")

@@ -74,8 +74,8 @@ class Count(NamedTuple):
 
 class _Call(NamedTuple):
     kind: str
-    x: Shape
-    y: Shape
+    input: Shape
+    output: Shape
 
 
 def count(model: nn.Module, clip_shape: Shape) -> Count:
@@ -86,14 +86,14 @@ def count(model: nn.Module, clip_shape: Shape) -> Count:
     if min(clip_shape, default=0) < 1:
         raise InputError(f"a clip of shape {list(clip_shape)} is empty; give each axis 1 or more")
     calls = {}
-    with nn.intercept_methods(partial(_watch, calls)):
+    with nn.intercept_methods(partial(_record_call, calls)):
         variables = _abstract_variables(model, clip_shape)
     params = flatten_dict(variables["params"])
-    stages = {"/".join(path): call.y for path, call in calls.items()}
+    stages = {"/".join(path): call.output for path, call in calls.items()}
     return Count(
         tuple(row for path in calls for row in _layers(path, calls, params)),
         {path: shape for path, shape in stages.items() if STAGE.fullmatch(path)},
-        _sizes(params.values()),
+        _total_size(params.values()),
     )
 
 
@@ -131,14 +131,14 @@ def main(args: argparse.Namespace) -> int:
     checks.check_numbers(config)
     model, clip_shape = build.model(config), build.clip_shape(config)
     try:
-        found = count(model, clip_shape)
+        counted = count(model, clip_shape)
     except ValueError as error:
         raise InputError(str(error)) from error
-    print(f"{config.model.name} ({args.config}), a clip {by(clip_shape)}\n")
-    print(summary(found))
+    print(f"{config.model.name} ({args.config}), a clip {shape_text(clip_shape)}\n")
+    print(summary(counted))
     print(_xla_line(xla_flops(model, clip_shape)))
     if args.layers:
-        print(f"\n{_table(found)}")
+        print(f"\n{_table(counted)}")
     return 0
 
 
@@ -149,7 +149,7 @@ def _abstract_variables(model: nn.Module, clip_shape: Shape) -> dict[str, Any]:
     )
 
 
-def _watch(calls: dict[_Path, _Call], call, args, kwargs, context):
+def _record_call(calls: dict[_Path, _Call], call, args, kwargs, context):
     """Puts a module's call into `calls` under its path, when it ends; for `intercept_methods`."""
     output = call(*args, **kwargs)
     if context.method_name == "__call__" and hasattr(output, "shape"):
@@ -161,22 +161,22 @@ def _watch(calls: dict[_Path, _Call], call, args, kwargs, context):
 def _layers(path: _Path, calls: Mapping[_Path, _Call], params: Mapping[_Path, Any]) -> list[Layer]:
     call = calls[path]
     if call.kind == "matmul":
-        return _products(path, calls)
+        return _non_local_products(path, calls)
     if not call.kind:
         return []
     kernel = params[*path, "kernel"].shape
-    parameters = _sizes(x for key, x in params.items() if key[:-1] == path)
-    return [Layer("/".join(path), call.kind, kernel, call.y, parameters)]
+    parameters = _total_size(x for key, x in params.items() if key[:-1] == path)
+    return [Layer("/".join(path), call.kind, kernel, call.output, parameters)]
 
 
-def _products(path: _Path, calls: Mapping[_Path, _Call]) -> list[Layer]:
+def _non_local_products(path: _Path, calls: Mapping[_Path, _Call]) -> list[Layer]:
     """A non-local block's queries times keys, and the weights from that times values.
 
     There are as many keys as values; without a convolution for them the queries are the input.
     """
-    (n, *positions, c), values = calls[path].x, calls[*path, "g"].y
+    (n, *positions, c), values = calls[path].input, calls[*path, "g"].output
     if (*path, "theta") in calls:
-        c = calls[*path, "theta"].y[-1]
+        c = calls[*path, "theta"].output[-1]
     queries, keys, k = math.prod(positions), math.prod(values[1:-1]), values[-1]
     first, second = ("/".join((*path, name)) for name in ("queries_keys", "weights_values"))
     return [
@@ -185,19 +185,19 @@ def _products(path: _Path, calls: Mapping[_Path, _Call]) -> list[Layer]:
     ]
 
 
-def _sizes(arrays: Iterable[Any]) -> int:
+def _total_size(arrays: Iterable[Any]) -> int:
     return sum(x.size for x in arrays)
 
 
-def summary(found: Count) -> str:
+def summary(counted: Count) -> str:
     """Lines with the stages' shapes, the products and the parameters."""
     with_head, without = (
         f"{macs / 1e9:.2f} GMACs ({2 * macs / 1e9:.2f} GFLOPs)"
-        for macs in (found.macs, found.macs_without_head)
+        for macs in (counted.macs, counted.macs_without_head)
     )
-    stages = columns([(path, by(shape)) for path, shape in found.stages.items()])
+    stages = align_columns([(path, shape_text(shape)) for path, shape in counted.stages.items()])
     totals = f"{with_head} with head, {without} without"
-    return f"{stages}\n\n{totals}\n{found.parameters / 1e6:.2f} M parameters"
+    return f"{stages}\n\n{totals}\n{counted.parameters / 1e6:.2f} M parameters"
 
 
 def _xla_line(flops: float) -> str:
@@ -207,15 +207,21 @@ def _xla_line(flops: float) -> str:
     return f"XLA counts {flops / 1e9:.2f} GFLOPs in the program for {platform}"
 
 
-def _table(found: Count) -> str:
+def _table(counted: Count) -> str:
     rows = [
-        (layer.path, layer.kind, by(layer.kernel), by(layer.output), f"{layer.macs / 1e6:.2f}")
-        for layer in found.layers
+        (
+            layer.path,
+            layer.kind,
+            shape_text(layer.kernel),
+            shape_text(layer.output),
+            f"{layer.macs / 1e6:.2f}",
+        )
+        for layer in counted.layers
     ]
-    return columns([("path", "kind", "kernel", "output", "MMACs"), *rows])
+    return align_columns([("path", "kind", "kernel", "output", "MMACs"), *rows])
 
 
-def columns(rows: list[tuple[str, ...]]) -> str:
+def align_columns(rows: list[tuple[str, ...]]) -> str:
     """Rows as lines, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
@@ -225,6 +231,6 @@ def columns(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def by(shape: Shape) -> str:
+def shape_text(shape: Shape) -> str:
     """1x8x224x224x3."""
     return "x".join(map(str, shape))

@@ -36,13 +36,13 @@ def main(args: argparse.Namespace) -> int:
     weights = check_weights(args.weights or [1.0] * len(args.runs), len(args.runs))
     if args.out:
         check_out(Path(args.out))
-    found, left_out = match([read(run, args.split) for run in args.runs], args.common)
-    fused = fuse(found, weights)
-    for result, weight in zip(found, weights, strict=True):
-        *_, mean, accuracy = results.summary(args.split, result.test).splitlines()
-        print(f"{result.name}, weight {weight:g}: {accuracy}, {mean}")
-    if left_out:
-        print(f"left out: {left_out} videos that not all runs have")
+    matched, num_left_out = match_videos([read(run, args.split) for run in args.runs], args.common)
+    fused = fuse(matched, weights)
+    for result, weight in zip(matched, weights, strict=True):
+        *_, class_mean, accuracy = results.summary(args.split, result.test).splitlines()
+        print(f"{result.name}, weight {weight:g}: {accuracy}, {class_mean}")
+    if num_left_out:
+        print(f"left out: {num_left_out} videos that not all runs have")
     if args.out:
         results.write_npz(Path(args.out), fused.test, fused.label_names)
         print(f"fused: {args.out}")
@@ -70,108 +70,108 @@ def check_out(path: Path) -> None:
         raise InputError(f"--out {path}: its folder does not exist; make it, or name another")
 
 
-def match(found: list[Result], common: bool) -> tuple[list[Result], int]:
+def match_videos(runs: list[Result], common: bool) -> tuple[list[Result], int]:
     """The results with the same videos in the first one's order, and how many were left out.
 
     Videos are matched by their ids; where no id is the same, by ids without a file's ending, since
     the frames of a.mp4 lie in a folder a. InputError, naming the first, for a video that is not in
     all of them (unless `common`), one that is there twice, and for labels that differ.
     """
-    for other in found[1:]:
-        _check_classes(found[0], other)
-    keys = [result.test.ids for result in found]
+    for result in runs[1:]:
+        _check_classes(runs[0], result)
+    keys = [result.test.ids for result in runs]
     if not set.intersection(*map(set, keys)):
         keys = [tuple(ENDING.sub("", id) for id in ids) for ids in keys]
-    places = [_places(result, ids) for result, ids in zip(found, keys, strict=True)]
-    shared = [key for key in keys[0] if all(key in place for place in places)]
+    rows_by_key = [_rows_by_key(result, ids) for result, ids in zip(runs, keys, strict=True)]
+    shared = [key for key in keys[0] if all(key in rows for rows in rows_by_key)]
     if not shared:
         raise InputError(
-            f"{found[0].name} and the others have no video in common: ids are like {keys[0][0]!r}"
-            f" there and {keys[1][0]!r} in {found[1].name}; test the runs on the same videos"
+            f"{runs[0].name} and the others have no video in common: ids are like {keys[0][0]!r}"
+            f" there and {keys[1][0]!r} in {runs[1].name}; test the runs on the same videos"
         )
-    left_out = len(set().union(*keys)) - len(shared)
-    if left_out and not common:
-        raise InputError(_missing(found, keys, shared, left_out))
+    num_left_out = len(set().union(*keys)) - len(shared)
+    if num_left_out and not common:
+        raise InputError(_missing_message(runs, keys, shared, num_left_out))
     matched = [
-        result.take([place[key] for key in shared])
-        for result, place in zip(found, places, strict=True)
+        result.take([rows[key] for key in shared])
+        for result, rows in zip(runs, rows_by_key, strict=True)
     ]
-    for other in matched[1:]:
-        _check_labels(matched[0], other)
-    return matched, left_out
+    for result in matched[1:]:
+        _check_labels(matched[0], result)
+    return matched, num_left_out
 
 
-def fuse(found: list[Result], weights: list[float]) -> Result:
+def fuse(runs: list[Result], weights: list[float]) -> Result:
     """The weighted mean of the probabilities of matched results, as scores and as probs."""
-    rows = np.average([result.test.probs.astype(np.float64) for result in found], 0, weights)
+    rows = np.average([result.test.probs.astype(np.float64) for result in runs], 0, weights)
     rows = rows.astype(np.float32)
-    names = [f"{result.name} x {weight:g}" for result, weight in zip(found, weights, strict=True)]
+    names = [f"{result.name} x {weight:g}" for result, weight in zip(runs, weights, strict=True)]
     test = Evaluation(
         protocol=f"mean of the probabilities of {', '.join(names)}",
-        ids=found[0].test.ids,
-        labels=found[0].test.labels,
+        ids=runs[0].test.ids,
+        labels=runs[0].test.labels,
         scores=rows,
         probs=rows,
-        unreadable=tuple(dict.fromkeys(id for result in found for id in result.test.unreadable)),
+        unreadable=tuple(dict.fromkeys(id for result in runs for id in result.test.unreadable)),
     )
-    return Result("", test, max((result.label_names for result in found), key=_spoken))
+    return Result("", test, max((result.label_names for result in runs), key=_count_spoken_names))
 
 
-def _places(result: Result, keys: tuple[str, ...]) -> dict[str, int]:
-    places = {}
+def _rows_by_key(result: Result, keys: tuple[str, ...]) -> dict[str, int]:
+    rows = {}
     for row, key in enumerate(keys):
-        if key in places:
+        if key in rows:
             raise InputError(
-                f"{result.name} has {key} twice, in rows {places[key]} and {row}; "
+                f"{result.name} has {key} twice, in rows {rows[key]} and {row}; "
                 "take one out of the list of videos and test again"
             )
-        places[key] = row
-    return places
+        rows[key] = row
+    return rows
 
 
-def _missing(
-    found: list[Result], keys: list[tuple[str, ...]], shared: list[str], left_out: int
+def _missing_message(
+    runs: list[Result], keys: list[tuple[str, ...]], shared: list[str], num_left_out: int
 ) -> str:
-    every = set(shared)
+    in_all = set(shared)
     has, key = next(
         (result.name, key)
-        for result, ids in zip(found, keys, strict=True)
+        for result, ids in zip(runs, keys, strict=True)
         for key in ids
-        if key not in every
+        if key not in in_all
     )
-    lacks = next(result.name for result, ids in zip(found, keys, strict=True) if key not in ids)
+    lacks = next(result.name for result, ids in zip(runs, keys, strict=True) if key not in ids)
     return (
-        f"{left_out} videos are not in all runs, first {key}, which {has} has and {lacks} has not; "
-        f"--common fuses the {len(shared)} that all have"
+        f"{num_left_out} videos are not in all runs, first {key}, which {has} has and {lacks} has"
+        f" not; --common fuses the {len(shared)} that all have"
     )
 
 
-def _check_classes(first: Result, other: Result) -> None:
-    said = []
-    for name, test, _ in (first, other):
+def _check_classes(first: Result, second: Result) -> None:
+    classes_of = []
+    for name, test, _ in (first, second):
         several = ", several a video" if test.multi_label else ""
-        said.append((name, f"{test.probs.shape[1]} classes{several}"))
-    if said[0][1] != said[1][1]:
-        both = ", ".join(f"{name} has {classes}" for name, classes in said)
+        classes_of.append((name, f"{test.probs.shape[1]} classes{several}"))
+    if classes_of[0][1] != classes_of[1][1]:
+        both = ", ".join(f"{name} has {classes}" for name, classes in classes_of)
         raise InputError(f"{both}; fuse runs on the same classes")
-    names = (first.label_names, other.label_names)
+    names = (first.label_names, second.label_names)
     if labels.differing_labels(*names):
         where = next(
             i for i in range(len(names[0])) if labels.differing_labels(*(n[: i + 1] for n in names))
         )
         raise InputError(
             f"label {where} is {names[0][where]!r} in {first.name} and {names[1][where]!r} in "
-            f"{other.name}; fuse runs on the same classes"
+            f"{second.name}; fuse runs on the same classes"
         )
 
 
-def _check_labels(first: Result, other: Result) -> None:
-    differ = first.test.labels != other.test.labels
+def _check_labels(first: Result, second: Result) -> None:
+    differ = first.test.labels != second.test.labels
     rows = np.flatnonzero(differ.any(axis=1) if first.test.multi_label else differ)
     if len(rows):
-        labels = [result.test.labels[rows[0]] for result in (other, first)]
+        labels = [result.test.labels[rows[0]] for result in (second, first)]
         raise InputError(
-            f"{len(rows)} videos have other labels in {other.name} than in {first.name}, first "
+            f"{len(rows)} videos have other labels in {second.name} than in {first.name}, first "
             f"{first.test.ids[rows[0]]}: {_label(labels[0])} and {_label(labels[1])}; test the same"
             " list"
         )
@@ -181,6 +181,6 @@ def _label(label: np.ndarray) -> str:
     return str(label) if label.ndim == 0 else " ".join(map(str, np.flatnonzero(label)))
 
 
-def _spoken(names: tuple[str, ...]) -> int:
+def _count_spoken_names(names: tuple[str, ...]) -> int:
     """How many labels have a name that is not their number."""
     return sum(name != str(i) for i, name in enumerate(names))

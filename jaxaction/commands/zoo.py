@@ -146,7 +146,7 @@ def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str
         cells += [] if family == last else [("",) * len(HEADINGS)]
         cells.append((name, *_cells(row, configs[name], found[network(configs[name])])))
         last = family
-    lines = flops.columns(cells)
+    lines = flops.align_columns(cells)
     over = ""
     for heading, text in OVER.items():
         over = over.ljust(lines.index(heading)) + text
@@ -170,8 +170,8 @@ def describe(name: str, row: Variant) -> str:
         ("at 224x224", _gmacs(found.macs_224, found.headless_224)),
         ("at 256x256", _gmacs(found.macs_256, found.headless_256)),
     ]
-    stages = f"one clip of the test, {flops.by(clip)}\n{flops.summary(counted)}"
-    return f"{name}\n\n{flops.columns(facts)}\n\n{stages}\n\n{settings(config)}"
+    stages = f"one clip of the test, {flops.shape_text(clip)}\n{flops.summary(counted)}"
+    return f"{name}\n\n{flops.align_columns(facts)}\n\n{stages}\n\n{settings(config)}"
 
 
 def settings(config: ConfigDict) -> str:

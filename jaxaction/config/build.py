@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 import jaxaction
 from jaxaction import data, models
 from jaxaction.config import stored
-from jaxaction.data.protocol import check as check_protocol
+from jaxaction.data.protocol import check_protocol
 from jaxaction.errors import InputError
 
 _PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}

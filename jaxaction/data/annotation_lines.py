@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from jaxaction.errors import InputError
 
-# What a csv's columns may be called; the first of each row that is there counts.
+# Names that a csv's columns may have; the first of each row that the header has is taken.
 PATH_COLUMNS = ("path", "video_path", "video", "file", "filename", "name", "folder")
 LABEL_COLUMNS = ("label", "labels", "class", "class_id", "label_id", "classes")
 FRAMES_COLUMNS = ("num_frames", "frames", "total_frames")
@@ -51,23 +51,23 @@ def read_entries(
     if file.suffix.lower() == ".csv" and lines and "," in lines[0][1]:
         parse, rows = _csv_rows(file, [line for _, line in lines], names, multi_label)
         return _entries(parse, rows, refuse)
-    kept = [(i, line.strip()) for i, line in lines]
-    kept = [(f"{file}:{i}", line) for i, line in kept if line and not line.startswith("#")]
-    entries = _entries(partial(_entry, multi_label), kept, refuse)
-    entries = _with_frames(entries, folder, refuse)
+    rows = [(f"{file}:{number}", line.strip()) for number, line in lines]
+    rows = [row for row in rows if row[1] and not row[1].startswith("#")]
+    entries = _entries(partial(_parse_line, multi_label), rows, refuse)
+    entries = _take_frame_counts(entries, folder, refuse)
     if not multi_label:
         _check_one_label(entries, folder)
     return entries
 
 
 def _entries(parse, rows, refuse) -> list[Entry]:
-    found = []
+    entries = []
     for row in rows:
         try:
-            found.append(parse(*row))
+            entries.append(parse(*row))
         except InputError as error:
             refuse(error)
-    return found
+    return entries
 
 
 def read_text(file: Path) -> list[str]:
@@ -87,7 +87,7 @@ def read_text(file: Path) -> list[str]:
         raise InputError(f"annotation file {file} cannot be read: {error.strerror}") from None
 
 
-def _entry(multi_label, place, line) -> Entry:
+def _parse_line(multi_label, place, line) -> Entry:
     line = line.replace("\t", " ")
     if multi_label and (match := re.fullmatch(r"(.*?)((?: +\d+)+)", line)):
         return Entry(match[1], tuple(map(int, match[2].split())), place)
@@ -103,19 +103,19 @@ def _number(label, place) -> int:
     return int(label)
 
 
-def _with_frames(entries, folder, refuse) -> list[Entry]:
+def _take_frame_counts(entries, folder, refuse) -> list[Entry]:
     """Takes the number of frames from every line, if the first folder that exists has one."""
     for entry in entries:
-        counted = _counted(entry)
+        counted = _with_frame_count(entry)
         if counted and os.path.isdir(folder / counted.path):
-            return _entries(_with_its_frames, [(each,) for each in entries], refuse)
+            return _entries(_require_frame_count, [(one,) for one in entries], refuse)
         if os.path.exists(folder / entry.path):
             return entries
     return entries
 
 
-def _with_its_frames(entry) -> Entry:
-    counted = _counted(entry)
+def _require_frame_count(entry) -> Entry:
+    counted = _with_frame_count(entry)
     if counted is None:
         raise InputError(
             f"{entry.place}: {entry.path} is listed without its number of frames; write "
@@ -139,8 +139,8 @@ def _check_one_label(entries, folder):
             )
 
 
-def _counted(entry) -> Entry | None:
-    """The entry if its first number is one of frames; of a single label it ends the path."""
+def _with_frame_count(entry) -> Entry | None:
+    """The entry with its first number taken as one of frames; None if there is no such number."""
     if len(entry.labels) > 1:
         return entry._replace(labels=entry.labels[1:], num_frames=entry.labels[0])
     path, _, frames = entry.path.rpartition(" ")
@@ -169,12 +169,12 @@ def _csv_rows(file, lines, names, multi_label):
 
 
 def _column(file, header, known) -> str:
-    found = next((header[name] for name in known if name in header), None)
-    if found is None:
+    column = next((header[name] for name in known if name in header), None)
+    if column is None:
         raise InputError(
             f"{file}: the header {', '.join(header.values())} names none of {', '.join(known)}"
         )
-    return found
+    return column
 
 
 def _label(word, numbers, place) -> int:

@@ -54,13 +54,13 @@ def annotation_source(
     """
     file = Path(file)
     folder = Path(root) if str(root) else file.parent
-    names = names_beside(file)
+    names = read_label_names(file)
     entries = read_entries(file, folder, names, multi_label)
     if not entries:
         raise InputError(f"{file} lists no videos; write one `path label` a line")
     for entry in entries:
         _check_labels(entry, num_classes)
-    videos = videos_of(file, folder, entries, modality)
+    videos = resolve_videos(file, folder, entries, modality)
     records = [
         Record(entry.path, video, entry.labels if multi_label else entry.labels[0])
         for entry, video in zip(entries, videos, strict=True)
@@ -69,7 +69,7 @@ def annotation_source(
     return AnnotationSource(records, label_names, multi_label)
 
 
-def names_beside(file: Path) -> tuple[str, ...]:
+def read_label_names(file: Path) -> tuple[str, ...]:
     """Returns the lines of `labels.txt` in the list's folder; none without it."""
     names = file.parent / "labels.txt"
     if not names.is_file():
@@ -88,7 +88,7 @@ def _check_labels(entry: Entry, num_classes: int):
             )
 
 
-def videos_of(
+def resolve_videos(
     file: Path, folder: Path, entries: list[Entry], modality: str
 ) -> list[str | FrameFolder]:
     """Returns a path for every entry, or a folder of frames where the first that exists is one.

@@ -37,7 +37,7 @@ def color_jitter(
 
     The first three are factors, drawn from `[max(0, 1 - x), 1 + x]`; the hue turns by -hue to hue
     of the circle (at most 0.5), in steps of 2 degrees. 0 leaves that property as it is. Their order
-    is drawn for every clip, and hues wrap; the reference draws one order for good and lets hues
+    is drawn for every clip, and hues wrap; MMAction2 draws one order for good and lets hues
     overflow. `ValueError` for a strength that is out of range, or frames that are not RGB.
     """
     strengths = (brightness, contrast, saturation, hue)
@@ -104,7 +104,7 @@ def _checked_rgb(frames) -> Clip:
     return np.ascontiguousarray(frames)  # a mirrored clip is none that OpenCV can read
 
 
-def _each(change: Callable[..., None], frames: Clip, *args) -> Clip:
+def _map_frames(change: Callable[..., None], frames: Clip, *args) -> Clip:
     """Calls `change(frame, target, *args)` for all frames; returns the targets."""
     out = np.empty_like(frames)
     for frame, target in zip(frames, out, strict=True):
@@ -112,41 +112,45 @@ def _each(change: Callable[..., None], frames: Clip, *args) -> Clip:
     return out
 
 
-def _matrix(frame: Frame, target: Frame, colours: Float[np.ndarray, "3 3"], offset=0.0) -> None:
-    """Computes `colours @ pixel + offset` for all pixels, rounded and kept in 0 to 255."""
+def _transform_colors(
+    frame: Frame, target: Frame, matrix: Float[np.ndarray, "3 3"], offset=0.0
+) -> None:
+    """Computes `matrix @ pixel + offset` for all pixels, rounded and kept in 0 to 255."""
     offset = np.broadcast_to(offset, 3)
-    cv2.transform(frame, np.column_stack([colours, offset]).astype(np.float32), dst=target)
+    cv2.transform(frame, np.column_stack([matrix, offset]).astype(np.float32), dst=target)
 
 
-def _table(frames: Clip, table) -> Clip:
+def _look_up(frames: Clip, table) -> Clip:
     """Returns `table[value]` for all values."""
     table = np.asarray(table, np.uint8)
-    return _each(lambda frame, target: cv2.LUT(frame, table, dst=target), frames)
+    return _map_frames(lambda frame, target: cv2.LUT(frame, table, dst=target), frames)
 
 
 def _brightness(frames, amount):
-    return _each(_matrix, frames, (1 + amount) * np.eye(3))
+    return _map_frames(_transform_colors, frames, (1 + amount) * np.eye(3))
 
 
 def _saturation(frames, amount):
-    return _each(_matrix, frames, (1 + amount) * np.eye(3) - amount * np.array([_GREY] * 3))
+    return _map_frames(
+        _transform_colors, frames, (1 + amount) * np.eye(3) - amount * np.array([_GREY] * 3)
+    )
 
 
 def _contrast(frames, amount):
-    return _each(_frame_contrast, frames, amount)
+    return _map_frames(_frame_contrast, frames, amount)
 
 
 def _frame_contrast(frame, target, amount):
     """Away from the frame's mean grey, or towards it."""
     mean = cv2.mean(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY))[0]
-    _matrix(frame, target, (1 + amount) * np.eye(3), -amount * mean)
+    _transform_colors(frame, target, (1 + amount) * np.eye(3), -amount * mean)
 
 
 def _hue(frames, amount):
     shift = round(180 * amount)  # OpenCV's circle of 8 bits has 180 hues
     if not shift % 180:
         return frames
-    return _each(_frame_hue, frames, ((np.arange(256) + shift) % 180).astype(np.uint8))
+    return _map_frames(_frame_hue, frames, ((np.arange(256) + shift) % 180).astype(np.uint8))
 
 
 def _frame_hue(frame, target, table):
@@ -160,7 +164,7 @@ def _frame_autocontrast(frame, target):
     low, high = frame.min(0).min(0).astype(float), frame.max(0).max(0).astype(float)
     flat = high == low
     scale = np.where(flat, 1.0, 255 / np.where(flat, 1.0, high - low))
-    _matrix(frame, target, np.diag(scale), np.where(flat, 0.0, -low * scale))
+    _transform_colors(frame, target, np.diag(scale), np.where(flat, 0.0, -low * scale))
 
 
 def _frame_equalize(frame, target):
@@ -169,12 +173,12 @@ def _frame_equalize(frame, target):
 
 def _solarize(frames, amount):
     values = np.arange(256)
-    return _table(frames, np.where(values < 256 * (1 - abs(amount)), values, 255 - values))
+    return _look_up(frames, np.where(values < 256 * (1 - abs(amount)), values, 255 - values))
 
 
 def _posterize(frames, amount):
     dropped = round(4 * abs(amount))
-    return _table(frames, np.arange(256) >> dropped << dropped)
+    return _look_up(frames, np.arange(256) >> dropped << dropped)
 
 
 def _frame_sharpness(frame, target, amount):
@@ -193,7 +197,7 @@ def _warp(frames: Clip, matrix: Float[np.ndarray, "2 3"]) -> Clip:
     y, x = np.indices((height, width)) - middle[::-1]
     places = np.einsum("ij,jhw->ihw", matrix, np.stack([x, y, np.ones_like(x)])) + middle
     maps = cv2.convertMaps(*places.astype(np.float32), cv2.CV_16SC2)
-    return _each(_frame_remap, frames, maps)
+    return _map_frames(_frame_remap, frames, maps)
 
 
 def _frame_remap(frame, target, maps):
@@ -225,15 +229,15 @@ def _translate_y(frames, amount):
 
 RAND_AUGMENT: dict[str, Callable[[Clip, float], Clip]] = {
     "identity": lambda frames, amount: frames,
-    "autocontrast": lambda frames, amount: _each(_frame_autocontrast, frames),
-    "equalize": lambda frames, amount: _each(_frame_equalize, frames),
+    "autocontrast": lambda frames, amount: _map_frames(_frame_autocontrast, frames),
+    "equalize": lambda frames, amount: _map_frames(_frame_equalize, frames),
     "rotate": _rotate,
     "solarize": _solarize,
     "color": lambda frames, amount: _saturation(frames, 0.9 * amount),
     "posterize": _posterize,
     "contrast": lambda frames, amount: _contrast(frames, 0.9 * amount),
     "brightness": lambda frames, amount: _brightness(frames, 0.9 * amount),
-    "sharpness": lambda frames, amount: _each(_frame_sharpness, frames, 0.9 * amount),
+    "sharpness": lambda frames, amount: _map_frames(_frame_sharpness, frames, 0.9 * amount),
     "shear_x": _shear_x,
     "shear_y": _shear_y,
     "translate_x": _translate_x,

@@ -15,8 +15,8 @@ from jaxaction.data import orientation, packets
 from jaxaction.data.stills import FrameFolder, Stills
 from jaxaction.errors import InputError
 
-# What FFmpeg also "plays": texts, single pictures, and lists of other files or addresses. A list
-# can make it wait for ever, so none of these is tried.
+# FFmpeg also "plays" texts, single pictures, and lists of other files or addresses. A list can make
+# it wait for ever, so none of these formats is tried.
 _NO_VIDEOS = {"tty", "image2", "image2pipe", "hls", "dash", "webm_dash_manifest", "concat", "sdp"}
 _OPTIONS = {
     "format_whitelist": ",".join(
@@ -90,22 +90,22 @@ class Video:
     """One opened file: `num_frames` and `read(indices)`.
 
     All packets are held in memory (the size of the file). Where the container's times are
-    trustworthy (`packets.timeline`), frames are counted without decoding and reading
+    trustworthy (`packets.trusted_timeline`), frames are counted without decoding and reading
     starts at the nearest key frame; elsewhere both count decoded frames from the start.
     """
 
     def __init__(self, file: str | bytes, name: str):
         self._file = file
         self._name = name
-        self._open()
-        self._line = packets.timeline(self._container, self._stream, self._packets)
+        self._open_packets()
+        self._timeline = packets.trusted_timeline(self._container, self._stream, self._packets)
         self._frames = []  # decoded, not yet RGB; filled by a counting pass
         self._count = -1
         self._to_rgb = VideoReformatter()
 
-    def _open(self):
-        self._container = self._opened()
-        self._stream = self._video_stream()
+    def _open_packets(self):
+        self._container = self._open_container()
+        self._stream = self._find_stream()
         self._packets = packets.demux(self._container, self._stream)
 
     def __enter__(self):
@@ -124,9 +124,9 @@ class Video:
     def num_frames(self) -> int:
         """How many frames there are: by the container where it can be trusted, else by decoding."""
         if self._count < 0:
-            if self._line is None:
+            if self._timeline is None:
                 return self.count_by_decoding()
-            self._count = self._at_least_one(len(self._line.times))
+            self._count = self._at_least_one(len(self._timeline.times))
         return self._count
 
     @property
@@ -143,16 +143,16 @@ class Video:
 
     def count_by_decoding(self) -> int:
         """How many frames decoding yields, found by doing it; `DecodeError` if none."""
-        frames, held, count = [], 0, 0
+        frames, held_bytes, count = [], 0, 0
         for frame in self.frames():
             count += 1
-            held += 2 * frame.width * frame.height
-            if held <= _KEEP_BYTES:
+            held_bytes += 2 * frame.width * frame.height
+            if held_bytes <= _KEEP_BYTES:
                 frames.append(frame)
-        self._frames = frames if held <= _KEEP_BYTES else []
+        self._frames = frames if held_bytes <= _KEEP_BYTES else []
         self._count = self._at_least_one(count)
-        if self._line is not None and count != len(self._line.times):
-            self._line = None
+        if self._timeline is not None and count != len(self._timeline.times):
+            self._timeline = None
         return count
 
     def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
@@ -163,12 +163,12 @@ class Video:
         if min(indices) < 0:
             raise ValueError(f"frame number {min(indices)} is negative")
         wanted = sorted(set(indices))
-        frames = self._indexed(wanted) if self._line is not None else None
+        frames = self._read_by_time(wanted) if self._timeline is not None else None
         if frames is None:
-            frames = self._counted(wanted)
+            frames = self._read_by_counting(wanted)
         return self._rgb(frames, indices)
 
-    def _opened(self):
+    def _open_container(self):
         file = self._file if isinstance(self._file, str) else io.BytesIO(self._file)
         try:
             return open_container(file, options=_OPTIONS)
@@ -178,7 +178,7 @@ class Video:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self._name} cannot be opened as a video: {reason}") from None
 
-    def _video_stream(self):
+    def _find_stream(self):
         missing = "has no video stream"
         for stream in self._container.streams.video:
             if stream.disposition & av.stream.Disposition.attached_pic:
@@ -195,38 +195,38 @@ class Video:
             raise DecodeError(f"{self._name}: no frame of it can be decoded")
         return count
 
-    def _indexed(self, wanted):
+    def _read_by_time(self, wanted):
         """Returns {number: frame} by presentation time, or None if decoding disagrees."""
-        line = self._line
-        if wanted[-1] >= len(line.times):
-            raise DecodeError(self._too_short(wanted[-1], len(line.times)))
-        times = [line.times[i] for i in wanted]
-        by_time = packets.decode_at_times(self._stream, self._packets, line, times)
+        timeline = self._timeline
+        if wanted[-1] >= len(timeline.times):
+            raise DecodeError(self._too_short_message(wanted[-1], len(timeline.times)))
+        times = [timeline.times[i] for i in wanted]
+        by_time = packets.decode_at_times(self._stream, self._packets, timeline, times)
         if by_time is None:
-            self._line, self._count = None, -1
+            self._timeline, self._count = None, -1
             return None
         return dict(zip(wanted, (by_time[time] for time in times), strict=True))
 
-    def _counted(self, wanted):
+    def _read_by_counting(self, wanted):
         """Returns {number: frame} by counting decoded frames from the start."""
-        asked, found, count = set(wanted), {}, 0
+        numbers, frames, count = set(wanted), {}, 0
         for frame in self._frames or self.frames():
-            if count in asked:
-                found[count] = frame
+            if count in numbers:
+                frames[count] = frame
             count += 1
-            if len(found) == len(asked):
-                return found
-        raise DecodeError(self._too_short(wanted[-1], count))
+            if len(frames) == len(numbers):
+                return frames
+        raise DecodeError(self._too_short_message(wanted[-1], count))
 
     def frames(self) -> Iterator[av.VideoFrame]:
         """Yields all frames as decoding gives them, in the file's own colours and orientation."""
         # By a fresh decoder: how one conceals damage depends on its past.
         if self._stream.codec_context.is_open:
             self._container.close()
-            self._open()
+            self._open_packets()
         return packets.decode_from_start(self._stream, self._packets)
 
-    def _too_short(self, index, count):
+    def _too_short_message(self, index, count):
         return f"{self._name} has {count} frames; there is no frame {index}"
 
     def _rgb(self, frames, indices):
@@ -244,7 +244,7 @@ class Video:
         except (av.error.FFmpegError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DecodeError(f"{self._name} has colors that cannot be read: {reason}") from None
-        return orientation.picture(frame)
+        return orientation.upright_pixels(frame)
 
 
 def _checked_path(source) -> str:

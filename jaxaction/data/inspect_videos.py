@@ -1,4 +1,4 @@
-"""What is wrong with single videos, found by decoding them, and which of them are the same."""
+"""Decodes single videos to find what is wrong with them, and finds copies among them."""
 
 import hashlib
 import os
@@ -20,65 +20,65 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-class Found(NamedTuple):
+class Inspection(NamedTuple):
     """A video's number of frames, and what is wrong with it ("": nothing)."""
 
     num_frames: int
     problem: str
 
 
-def look(video: Any, quick: bool) -> Found:
+def inspect_video(video: Any, quick: bool) -> Inspection:
     """Decodes a video to its end; `quick` opens it and believes the container's own count.
 
     `video` is what `decode.open_video` takes.
     """
-    if isinstance(video, str | os.PathLike | FrameFolder) and not os.path.exists(place_of(video)):
-        return Found(0, "does not exist")
+    if isinstance(video, str | os.PathLike | FrameFolder) and not os.path.exists(path_of(video)):
+        return Inspection(0, "does not exist")
     try:
         with decode.open_video(video) as opened:
             promised = truncated.header_frames(video)
             if quick:
-                return Found(promised or opened.num_frames, "")
+                return Inspection(promised or opened.num_frames, "")
             count = _decode(opened, video)
     except decode.DecodeError as error:
-        return Found(0, _reason(error, place_of(video)))
-    return Found(count, truncated.problem(count, promised))
+        return Inspection(0, _reason(error, path_of(video)))
+    return Inspection(count, truncated.describe_truncation(count, promised))
 
 
-def same_content(videos: Iterable[Any], threads: int) -> list[list[Any]]:
+def find_copies(videos: Iterable[Any], threads: int) -> list[list[Any]]:
     """Returns the groups of videos whose bytes are the same; only those of one size are read."""
     by_size = defaultdict(list)
     for video in videos:
         by_size[_size(video)].append(video)
     candidates = [video for group in by_size.values() if len(group) > 1 for video in group]
     by_digest = defaultdict(list)
-    for video, digest in zip(candidates, in_threads(_digest, candidates, threads), strict=True):
+    for video, digest in zip(candidates, map_in_threads(_digest, candidates, threads), strict=True):
         by_digest[digest].append(video)
     return [group for group in by_digest.values() if len(group) > 1]
 
 
-def in_threads(
+def map_in_threads(
     work: Callable[[In], Out], items: list[In], threads: int, doing: str = ""
 ) -> list[Out]:
     """Returns `work(item)` of all items in their order; says on stderr how far it is if `doing`."""
-    begin = said = time.monotonic()
-    done = []
+    started = last_line = time.monotonic()
+    results = []
     with ThreadPoolExecutor(threads) as pool:
         for result in pool.map(work, items):
-            done.append(result)
+            results.append(result)
             now = time.monotonic()
-            if doing and now - said > SECONDS_BETWEEN_LINES:
-                said, rate = now, len(done) / (now - begin)
-                left = (len(items) - len(done)) / rate
+            if doing and now - last_line > SECONDS_BETWEEN_LINES:
+                last_line, rate = now, len(results) / (now - started)
+                seconds_left = (len(items) - len(results)) / rate
                 print(
-                    f"{doing} {len(done)} of {len(items)} videos, {rate:.1f} a second,"
-                    f" {left / 60:.0f} minutes left",
+                    f"{doing} {len(results)} of {len(items)} videos, {rate:.1f} a second,"
+                    f" {seconds_left / 60:.0f} minutes left",
                     file=sys.stderr,
                 )
-    return done
+    return results
 
 
-def place_of(video: Any) -> str:
+def path_of(video: Any) -> str:
     """The path of a video, be it a file or a folder of frames; of bytes what messages call them."""
     if isinstance(video, bytes):
         return f"video of {len(video)} bytes"
@@ -101,7 +101,7 @@ def _reason(error: decode.DecodeError, path: str) -> str:
 
 
 def _files(video: Any) -> list[Path]:
-    path = Path(place_of(video))
+    path = Path(path_of(video))
     return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 

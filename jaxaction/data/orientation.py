@@ -6,7 +6,7 @@ from av.sidedata.sidedata import Type
 from jaxtyping import UInt8
 
 
-def picture(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
+def upright_pixels(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
     """Returns an rgb24 frame's pixels, upright: a view of the frame's memory.
 
     A display matrix that turns by other than right angles counts as the nearest that does.
@@ -16,16 +16,16 @@ def picture(frame: av.VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
         (frame.height, frame.width, 3), np.uint8, plane, strides=(plane.line_size, 3, 1)
     )
     matrix = _display_matrix(frame)
-    return pixels if matrix is None else _turned(pixels, matrix)
+    return pixels if matrix is None else _turn(pixels, matrix)
 
 
 def _display_matrix(frame):
     """Returns ((a, b), (c, d)) of x' = a x + c y, y' = b x + d y; None if there is none."""
-    found = frame.side_data.get(Type.DISPLAYMATRIX)
-    return None if found is None else np.frombuffer(found, np.int32).reshape(3, 3)[:2, :2]
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    return None if matrix is None else np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2]
 
 
-def _turned(pixels, matrix):
+def _turn(pixels, matrix):
     (a, b), (c, d) = matrix.tolist()
     if abs(b) + abs(c) > abs(a) + abs(d):
         pixels, mirror_y, mirror_x = pixels.swapaxes(0, 1), b < 0, c < 0

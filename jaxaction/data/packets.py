@@ -17,25 +17,25 @@ _CODECS = {"h264", "hevc"}
 
 
 class Timeline(NamedTuple):
-    """What the packets of a trustworthy stream say of its frames."""
+    """When the frames of a stream are shown, as its packets say."""
 
     times: list[int]
     """When frames are shown, in order, without those that an edit list hides."""
-    always: frozenset[int]
-    """The times of frames that come out also where the decoder skips what no other needs."""
+    reference_times: frozenset[int]
+    """The times of frames that others are predicted from, which the decoder never skips."""
 
 
 def demux(container, stream) -> list[av.Packet]:
     """Returns the stream's packets in decoding order; of a cut-off file, those that are left."""
-    found = []
+    packets = []
     with contextlib.suppress(av.error.FFmpegError):
         for packet in container.demux(stream):
             if packet.size:  # an empty one would end the decoder's work
-                found.append(packet)
-    return found
+                packets.append(packet)
+    return packets
 
 
-def timeline(container, stream, packets: Sequence[av.Packet]) -> Timeline | None:
+def trusted_timeline(container, stream, packets: Sequence[av.Packet]) -> Timeline | None:
     """Returns when the frames will be shown; None where the packets can't be trusted to tell.
 
     Trustworthy: a container with times for every frame, none twice, nothing cut off, no frame shown
@@ -47,23 +47,24 @@ def timeline(container, stream, packets: Sequence[av.Packet]) -> Timeline | None
         return None
     if not packets or any(packet.is_corrupt or packet.pts is None for packet in packets):
         return None
-    stored = [packet.pts for packet in packets]
-    times = sorted(stored)
-    if not packets[0].is_keyframe or stored[0] != times[0] or len(set(times)) != len(times):
+    decoding_order = [packet.pts for packet in packets]
+    times = sorted(decoding_order)
+    if not packets[0].is_keyframe or decoding_order[0] != times[0] or len(set(times)) != len(times):
         return None
-    if stream.codec_context.has_b_frames and stored == times:
+    if stream.codec_context.has_b_frames and decoding_order == times:
         return None  # decoding will reorder frames, but the container's times don't say so
-    if formats & _UNINDEXED and not _is_even(times):
+    if formats & _UNINDEXED and not _has_no_gap(times):
         return None
-    always = bitstream.always_shown(codec, stream.codec_context.extradata, packets)
-    if always is None:
+    is_reference = bitstream.reference_flags(codec, stream.codec_context.extradata, packets)
+    if is_reference is None:
         return None
     hidden = {packet.pts for packet in packets if packet.is_discard}
-    shown = {time for time, yes in zip(stored, always, strict=True) if yes}
-    return Timeline([time for time in times if time not in hidden], frozenset(shown - hidden))
+    shown = [time for time in times if time not in hidden]
+    flagged = zip(decoding_order, is_reference, strict=True)
+    return Timeline(shown, frozenset({time for time, reference in flagged if reference} - hidden))
 
 
-def _is_even(times) -> bool:
+def _has_no_gap(times) -> bool:
     """Whether no frame is missing in between: damage that took one leaves a gap, no other trace."""
     gaps = [later - time for time, later in zip(times, times[1:], strict=False)]
     return not gaps or max(gaps) < 1.5 * min(gaps) + 1
@@ -80,22 +81,24 @@ def decode_from_start(stream, packets: Sequence[av.Packet]) -> Iterator[av.Video
 
 
 def decode_at_times(
-    stream, packets: Sequence[av.Packet], line: Timeline, times: Sequence[int]
+    stream, packets: Sequence[av.Packet], timeline: Timeline, times: Sequence[int]
 ) -> dict[int, av.VideoFrame] | None:
     """Returns the frames with these presentation times, or None if decoding met any surprise.
 
     `times` are among the timeline's. Decoding starts at the last key frame before a wanted one,
     and frames that no other needs are skipped unless wanted.
     """
-    found, wanted = {}, set(times)
+    frames, wanted = {}, set(times)
     for first, last in _stretches(packets, times):
-        run = _decode_stretch(stream, packets[first : last + 1], wanted, line.always)
-        if run is None and first:
-            run = _decode_stretch(stream, packets[: last + 1], wanted, line.always)
-        if run is None:
+        decoded = _decode_stretch(
+            stream, packets[first : last + 1], wanted, timeline.reference_times
+        )
+        if decoded is None and first:
+            decoded = _decode_stretch(stream, packets[: last + 1], wanted, timeline.reference_times)
+        if decoded is None:
             return None
-        found.update(run)
-    return found
+        frames.update(decoded)
+    return frames
 
 
 def _stretches(packets, times) -> list[tuple[int, int]]:
@@ -104,23 +107,23 @@ def _stretches(packets, times) -> list[tuple[int, int]]:
     keys = [(packet.pts, i) for i, packet in enumerate(packets) if packet.is_keyframe]
     stretches: list[tuple[int, int]] = []
     for time in sorted(times):
-        entry = max(i for pts, i in keys if pts <= time)
+        first = max(i for pts, i in keys if pts <= time)
         last = position[time]
-        if stretches and entry <= stretches[-1][1] + 1:
+        if stretches and first <= stretches[-1][1] + 1:
             stretches[-1] = (stretches[-1][0], max(last, stretches[-1][1]))
         else:
-            stretches.append((entry, last))
+            stretches.append((first, last))
     return stretches
 
 
-def _decode_stretch(stream, packets, wanted, always) -> dict[int, av.VideoFrame] | None:
+def _decode_stretch(stream, packets, wanted, reference_times) -> dict[int, av.VideoFrame] | None:
     """Returns the wanted frames of packets that begin with a key frame; None if they are not whole.
 
     Not whole: the key frame does not come first and by itself (a gradual refresh), a packet is
     damaged, or frames are missing or come out of order.
     """
-    context, found = _restarted(stream), {}
-    missing = {packet.pts for packet in packets if packet.pts in wanted or packet.pts in always}
+    context, wanted_frames = _restart_decoder(stream), {}
+    missing = {packet.pts for packet in packets} & (wanted | reference_times)
     previous = None
     for packet in [*packets, None]:
         skip = packet is not None and packet.pts not in wanted
@@ -130,16 +133,16 @@ def _decode_stretch(stream, packets, wanted, always) -> dict[int, av.VideoFrame]
         except av.error.FFmpegError:
             return None
         for frame in frames:
-            if not _expected(frame, previous, packets[0]):
+            if not _is_expected(frame, previous, packets[0]):
                 return None
             previous = frame.pts
             missing.discard(previous)
             if previous in wanted:
-                found[previous] = frame
-    return None if missing else found
+                wanted_frames[previous] = frame
+    return None if missing else wanted_frames
 
 
-def _expected(frame, previous, key) -> bool:
+def _is_expected(frame, previous, key) -> bool:
     if frame.pts is None or frame.is_corrupt:
         return False
     if previous is None:
@@ -147,7 +150,7 @@ def _expected(frame, previous, key) -> bool:
     return frame.pts > previous
 
 
-def _restarted(stream):
+def _restart_decoder(stream):
     context = stream.codec_context
     if context.is_open:
         context.flush_buffers()

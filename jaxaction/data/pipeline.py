@@ -45,13 +45,13 @@ def train_loader(
     samples = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().random_map(read)
     first = first_step * batch_size + shard[0] * local
 
-    def mine(number):
+    def read_sample(number):
         # What a sample draws comes from its place among all; rows of a batch keep their order, too,
         # since dropout, groups of batch norm and mixing depend on it.
         step, row = divmod(number, local)
         return samples[first + step * batch_size + row]
 
-    return _batches(grain.MapDataset.range(sys.maxsize).map(mine), local, num_threads)
+    return _batches(grain.MapDataset.range(sys.maxsize).map(read_sample), local, num_threads)
 
 
 def test_loader(
@@ -76,24 +76,24 @@ def test_loader(
 
 
 def _train_example(source, transform, index, rng):
-    bad = -1
+    first_bad = -1
     for _ in range(_TRIES):
         record = source[index]
         try:
             clip, label = transform(record.video, record.label, rng)
         except DecodeError as error:
-            bad = index if bad < 0 else bad
-            index, problem = int(rng.integers(len(source))), error
+            first_bad = index if first_bad < 0 else first_bad
+            index, last_error = int(rng.integers(len(source))), error
         else:
             return {
                 "clip": clip,
-                "label": _label(source, label),
+                "label": _label_array(source, label),
                 "index": np.int32(index),
-                "bad": np.int32(bad),
+                "bad": np.int32(first_bad),
             }
     raise InputError(
         f"{_TRIES} videos drawn one after the other cannot be read; mend or remove them (the last: "
-        f"{problem})"
+        f"{last_error})"
     )
 
 
@@ -109,14 +109,14 @@ def _test_example(source, protocol, index):
             bad = index
     return {
         "views": np.zeros(protocol.shape, np.uint8) if views is None else views,
-        "label": _label(source, label),
+        "label": _label_array(source, label),
         "index": np.int32(index if index < len(source) else -1),
         "mask": np.bool_(views is not None),
         "bad": np.int32(bad),
     }
 
 
-def _label(source, label):
+def _label_array(source, label):
     if not source.multi_label:
         return np.int32(label)
     row = np.zeros(len(source.label_names), np.float32)

@@ -35,7 +35,7 @@ class Protocol:
     sampling: str
     """"clips": `num_clips` clips of `clip_len` frames, `frame_interval` apart, spread evenly;
     "segments": `clip_len` frames from equal parts (`num_clips` 2: a second view, shifted);
-    "dense": like "clips", from the places of a 64-frame window (the reference's has 10);
+    "dense": like "clips", from the places of a 64-frame window (MMAction2's has 10);
     "uniform": clips of `clip_len` frames over the whole video, one a little later than another."""
     clip_len: int
     """Frames on the axis t."""
@@ -68,13 +68,13 @@ class Protocol:
     def __post_init__(self):
         object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "window", tuple(self.window))
-        check(dataclasses.asdict(self))
+        check_protocol(dataclasses.asdict(self))
 
     def __str__(self):
-        crops = f"{_counted(_NUM_CROPS[self.crops], 'crop')} of {self.size[0]}x{self.size[1]}"
+        crops = f"{_count_text(_NUM_CROPS[self.crops], 'crop')} of {self.size[0]}x{self.size[1]}"
         window = ", windows of {}x{}".format(*self.window) if self.window else ""
-        line = f"{self._frames()} x {crops} (short side {self.short_side}){window}, {self.average}"
-        return ", ".join([line, *self._special()])
+        views = f"{self._frames_text()} x {crops} (short side {self.short_side}){window}"
+        return ", ".join([views, self.average, *self._unusual()])
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
@@ -91,13 +91,20 @@ class Protocol:
             return self._segments(num_frames)
         if self.sampling == "uniform":
             return sampling.uniform(num_frames, self.clip_len, self.num_clips)
-        counts = (num_frames, self.clip_len, self.frame_interval, self.num_clips)
+        clips = {
+            "clip_len": self.clip_len,
+            "frame_interval": self.frame_interval,
+            "num_clips": self.num_clips,
+        }
         if self.sampling == "dense":
-            return sampling.dense(*counts)
+            return sampling.dense(num_frames, **clips)
         if self.target_fps:
             pace = frames_per_tick(fps, self.target_fps)
-            return sampling.paced_clips(*counts, pace, sampling.PAST_END[self.past_end])
-        return self._placed(*counts)
+            past_end = sampling.PAST_END[self.past_end]
+            return sampling.paced_clips(
+                num_frames, **clips, frames_per_tick=pace, past_end=past_end
+            )
+        return self._place_clips(num_frames, **clips)
 
     def to_json(self) -> str:
         """Returns the protocol as one line of JSON."""
@@ -111,22 +118,27 @@ class Protocol:
     def _segments(self, num_frames):
         if self.stack == 1:
             return sampling.segments(num_frames, self.clip_len, twice=self.num_clips == 2)
-        return self._placed(num_frames, self.stack, 1, self.clip_len).reshape(1, -1)
+        # Each segment gives a clip of `stack` frames in a row.
+        clips = self._place_clips(
+            num_frames, clip_len=self.stack, frame_interval=1, num_clips=self.clip_len
+        )
+        return clips.reshape(1, -1)
 
-    def _placed(self, *counts):
+    def _place_clips(self, num_frames, clip_len, frame_interval, num_clips):
         place = {"ends": sampling.clips, "centers": sampling.centered_clips}[self.placement]
-        return place(*counts, sampling.PAST_END[self.past_end])
+        past_end = sampling.PAST_END[self.past_end]
+        return place(num_frames, clip_len, frame_interval, num_clips, past_end)
 
-    def _frames(self):
+    def _frames_text(self):
         if self.sampling == "segments":
             twice = ", twice" if self.num_clips == 2 else ""
-            return f"{_counted(self.clip_len, 'segment')}{twice}"
+            return f"{_count_text(self.clip_len, 'segment')}{twice}"
         kind = "" if self.sampling == "clips" else f"{self.sampling} "
         interval = "" if self.sampling == "uniform" else f"x{self.frame_interval}"
-        return f"{kind}{self.clip_len}{interval}, {_counted(self.num_clips, 'clip')}"
+        return f"{kind}{self.clip_len}{interval}, {_count_text(self.num_clips, 'clip')}"
 
-    def _special(self):
-        """What is not as usual, in words."""
+    def _unusual(self):
+        """Settings that differ from the usual ones, in words."""
         return [
             *(["flow"] if self.modality == "flow" else []),
             *([f"{self.stack} frames stacked"] if self.stack > 1 else []),
@@ -143,7 +155,7 @@ _DEFAULTS = {
 }
 
 
-def check(fields: Mapping, section: str = "test"):
+def check_protocol(fields: Mapping, section: str = "test"):
     """Raises `InputError` naming `section.key` if these fields make no `Protocol`."""
     fields = _DEFAULTS | dict(fields)
     for key, choices in _CHOICES.items():
@@ -207,7 +219,7 @@ def frames_per_tick(fps: float, target_fps: float) -> float:
 
 
 def read_views(video, protocol: Protocol) -> UInt8[np.ndarray, "v t h w c"]:
-    """Returns a video's views: crops x clips, the crop outermost (the reference's order).
+    """Returns a video's views: crops x clips, the crop outermost (MMAction2's order).
 
     `video` is what `decode.open_video` takes. `decode.DecodeError` if it
     cannot be read; `InputError` if a crop does not fit in its frames.
@@ -236,10 +248,10 @@ def read_sampled(video, choose: Callable[[int, float], np.ndarray]):
             return _read_chosen(opened, choose(opened.count_by_decoding(), opened.fps))
 
 
-def _read_chosen(opened, chosen):
-    unique, places = np.unique(chosen, return_inverse=True)
-    return opened.read(unique), places.reshape(chosen.shape)
+def _read_chosen(opened, frame_numbers):
+    unique, places = np.unique(frame_numbers, return_inverse=True)
+    return opened.read(unique), places.reshape(frame_numbers.shape)
 
 
-def _counted(number, noun):
+def _count_text(number, noun):
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

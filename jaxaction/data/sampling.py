@@ -1,4 +1,4 @@
-"""Which frames of a video make its clips: the reference's rules, for testing and for training.
+"""Which frames of a video make its clips: MMAction2's rules, for testing and for training.
 
 Every function returns frame numbers `[clips, frames]`, each in `[0, num_frames)`. They agree with
 MMAction2 1.2.0's `SampleFrames`, `DenseSampleFrames` and `UniformSample`
@@ -98,7 +98,7 @@ def dense(
 ) -> Clips:
     """Returns clips whose starts are spread evenly over the places of a 64-frame window.
 
-    For segments the reference's interval is `64 // clip_len`.
+    For segments MMAction2's interval is `64 // clip_len`.
     """
     starts = np.linspace(0, max(num_frames - DENSE_RANGE, 0), num_clips, dtype=int)
     return loop(_clips_at(starts, clip_len, frame_interval), num_frames)
@@ -128,7 +128,7 @@ def random_clips(
     A video with too few frames for that gives starts drawn anywhere, or evenly spread ones, or
     all 0, whichever first is possible.
     """
-    # The reference counts a clip as a frame_interval longer here than in tests.
+    # MMAction2 counts a clip as a frame_interval longer here than in tests.
     places = num_frames - clip_len * frame_interval + 1
     part = places // num_clips
     if part > 0:
@@ -179,7 +179,7 @@ def random_dense(
     num_frames: int, clip_len: int, frame_interval: int, rng: np.random.Generator
 ) -> Clips:
     """Returns one clip in a 64-frame window at a random place, for training."""
-    # Like the reference's, the draw leaves out the last legal start.
+    # Like MMAction2's, the draw leaves out the last legal start.
     spare = num_frames - DENSE_RANGE
     start = rng.integers(spare) if spare > 0 else 0
     return loop(_clips_at(np.array([start]), clip_len, frame_interval), num_frames)

@@ -57,22 +57,22 @@ class Stills:
     def _frame(self, i):
         picture = self._pictures[i]
         if not isinstance(picture, tuple):
-            return self._decoded(picture, i, cv2.IMREAD_COLOR_RGB)
-        x, y = (self._decoded(part, i, cv2.IMREAD_GRAYSCALE) for part in picture)
+            return self._decode(picture, i, cv2.IMREAD_COLOR_RGB)
+        x, y = (self._decode(part, i, cv2.IMREAD_GRAYSCALE) for part in picture)
         if x.shape != y.shape:
             raise self._error(f"frame {i} of {self._name} has x and y of different sizes")
         return np.stack([x, y], axis=-1)
 
-    def _decoded(self, picture, i, flags):
+    def _decode(self, picture, i, flags):
         try:
             data = np.fromfile(picture, np.uint8) if isinstance(picture, str) else picture
         except OSError as error:
             message = f"frame {i} of {self._name} cannot be read: {error.strerror}"
             raise self._error(message) from None
-        found = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
-        if found is None:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if len(data) else None
+        if pixels is None:
             raise self._error(f"frame {i} of {self._name} is not a readable picture")
-        return found
+        return pixels
 
 
 @dataclass(frozen=True)
@@ -92,38 +92,40 @@ class FrameFolder:
     def open(self, error: type[Exception]) -> Stills:
         """Returns the pictures; `error` for a folder without any, for a gap, and for fewer pictures
         than are listed. Of more, the listed number is used."""
-        names = self._names(error)
-        found = self._flow(names, error) if self.modality == "flow" else self._rgb(names, error)
-        if len(found) < self.num_frames:
+        groups = self._numbered_files(error)
+        pictures = (
+            self._flow(groups, error) if self.modality == "flow" else self._rgb(groups, error)
+        )
+        if len(pictures) < self.num_frames:
             raise error(
-                f"{self.path} is listed with {self.num_frames} frames, but holds {len(found)}"
+                f"{self.path} is listed with {self.num_frames} frames, but holds {len(pictures)}"
             )
-        return Stills(found[: self.num_frames or None], error, self.path)
+        return Stills(pictures[: self.num_frames or None], error, self.path)
 
-    def _names(self, error) -> dict[tuple[str, str], dict[int, str]]:
+    def _numbered_files(self, error) -> dict[tuple[str, str], dict[int, str]]:
         """Returns {(prefix, suffix): {number: path}}."""
-        found = {}
+        groups = {}
         try:
-            listed = sorted(os.listdir(self.path))
+            names = sorted(os.listdir(self.path))
         except OSError as reason:
             raise error(f"{self.path} cannot be read: {reason.strerror}") from None
-        for name in listed:
+        for name in names:
             if match := _NUMBERED.fullmatch(name):
                 prefix, number, suffix = match.groups()
-                group = found.setdefault((prefix, suffix), {})
+                group = groups.setdefault((prefix, suffix), {})
                 group[int(number)] = os.path.join(self.path, name)
-        return found
+        return groups
 
-    def _rgb(self, names, error) -> list[str]:
-        groups = {key: group for key, group in names.items() if not _FLOW.fullmatch(key[0])}
+    def _rgb(self, files, error) -> list[str]:
+        groups = {key: group for key, group in files.items() if not _FLOW.fullmatch(key[0])}
         if len(groups) != 1:
             kinds = ", ".join(f"{prefix}*{suffix}" for prefix, suffix in groups) or "none"
             raise error(f"{self.path} holds not one series of numbered pictures: {kinds}")
         return self._in_order(*groups.values(), error)
 
-    def _flow(self, names, error) -> list[tuple[str, str]]:
+    def _flow(self, files, error) -> list[tuple[str, str]]:
         groups = {}
-        for (prefix, suffix), group in names.items():
+        for (prefix, suffix), group in files.items():
             if match := _FLOW.fullmatch(prefix):
                 before, axis, after = match.groups()
                 groups.setdefault((before, after, suffix), {})[axis.lower()] = group

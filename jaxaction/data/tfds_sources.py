@@ -29,7 +29,9 @@ class TfdsSource:
     the split, "train/17".
     """
 
-    def __init__(self, data, split: str, video: str, label: str, features, own: bool):
+    def __init__(
+        self, data, split: str, video: str, label: str, features, mirror_changes_class: bool
+    ):
         self._data = data
         self._split = split
         self._video = video
@@ -37,7 +39,7 @@ class TfdsSource:
         self._has_ids = isinstance(dict(features.items()).get("id"), tfds.features.Text)
         self._ids: dict[int, str] = {}  # of the records that were read
         self.label_names = tuple(_class_label(features[label]).names)
-        self.mirror_changes_class = own
+        self.mirror_changes_class = mirror_changes_class
         self.multi_label = isinstance(features[label], tfds.features.Sequence)
 
     def __len__(self):
@@ -83,9 +85,14 @@ def tfds_source(
     features = builder.info.features
     label = _label_feature(name, features, label_feature)
     data = _open_split(builder, name, split)
-    video = _video_feature(name, features, video_feature, data)
-    own = builder.name in OWN_BUILDERS
-    return TfdsSource(data, split, video, label, features, own)
+    return TfdsSource(
+        data,
+        split=split,
+        video=_video_feature(name, features, video_feature, data),
+        label=label,
+        features=features,
+        mirror_changes_class=builder.name in OWN_BUILDERS,
+    )
 
 
 def _prepared_builder(name, data_dir):
@@ -93,7 +100,9 @@ def _prepared_builder(name, data_dir):
     if builder.data_path.exists():
         return builder
     if builder.name not in OWN_BUILDERS:
-        raise InputError(f"{name} is not prepared in {builder.data_path.parent}; {_how(builder)}")
+        raise InputError(
+            f"{name} is not prepared in {builder.data_path.parent}; {_how_to_prepare(builder)}"
+        )
     print(f"preparing {name} in {builder.data_dir} (once, under a minute)", file=sys.stderr)
     _prepare(builder)
     return _builder(name, data_dir)
@@ -108,7 +117,7 @@ def _builder(name, data_dir):
         return tfds.builder(name, data_dir=data_dir or None)
     except tfds.core.DatasetNotFoundError:
         if name.split("/")[0].split(":")[0] in FROM_FILES:
-            raise InputError(_not_prepared(name, data_dir)) from None
+            raise InputError(_not_prepared_message(name, data_dir)) from None
         known = [
             *OWN_BUILDERS,
             *FROM_FILES,
@@ -146,20 +155,20 @@ def _prepare(builder):
                 ) from error
 
 
-def _not_prepared(name, data_dir) -> str:
+def _not_prepared_message(name, data_dir) -> str:
     """What to do about a data set that is made of files."""
     folder = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     name = name.split(":")[0]
     base = name.split("/")[0]
     configs = sorted(path.parent.parent.name for path in folder.glob(f"{base}/*/*/features.json"))
     if configs and "/" not in name:
-        others = ", ".join(f"{base}/{config}" for config in configs)
-        return f"data.name {name} is not all of a name; {folder} holds {others}"
+        full_names = ", ".join(f"{base}/{config}" for config in configs)
+        return f"data.name {name} is not all of a name; {folder} holds {full_names}"
     command = f"jaxaction data prepare {name} --from DIR --out {folder}"
     return f"{name} is not prepared in {folder}; run: {command}"
 
 
-def _how(builder) -> str:
+def _how_to_prepare(builder) -> str:
     config = builder.builder_config
     name = f"{builder.name}/{config.name}" if config else builder.name
     if builder.name == "ucf101":
@@ -173,13 +182,13 @@ def _how(builder) -> str:
 
 def _open_split(builder, name, split):
     features = builder.info.features
-    raw = {key: tfds_video.EncodedFrames() for key, f in features.items() if _is_frames(f)}
+    raw = {key: tfds_video.EncodedFrames() for key, f in features.items() if _holds_frames(f)}
     try:
         return builder.as_data_source(split, decoders=raw or None)
     except NotImplementedError:
         raise InputError(
             f"{name} in {builder.data_dir} was prepared as {builder.info.file_format.value}, which "
-            f"cannot be read at random; delete it and {_how(builder)}"
+            f"cannot be read at random; delete it and {_how_to_prepare(builder)}"
         ) from None
     except (ValueError, KeyError) as error:
         splits = ", ".join(builder.info.splits)
@@ -188,8 +197,8 @@ def _open_split(builder, name, split):
 
 
 def _label_feature(name, features, wanted):
-    found = [key for key, feature in features.items() if _class_label(feature)]
-    return _only(name, "label", found, wanted)
+    names = [key for key, feature in features.items() if _class_label(feature)]
+    return _pick_feature(name, "label", names, wanted)
 
 
 def _class_label(feature) -> tfds.features.ClassLabel | None:
@@ -199,34 +208,35 @@ def _class_label(feature) -> tfds.features.ClassLabel | None:
 
 
 def _video_feature(name, features, wanted, data):
-    found = [key for key, feature in features.items() if _is_frames(feature)]
-    if not found:
+    names = [key for key, feature in features.items() if _holds_frames(feature)]
+    if not names:
         first = data[0]
-        found = [key for key, f in features.items() if _is_bytes(f) and _is_video(first[key])]
-    return _only(name, "video", found, wanted)
+        names = [key for key, f in features.items() if _holds_bytes(f) and _is_video(first[key])]
+    return _pick_feature(name, "video", names, wanted)
 
 
-def _only(name, kind, found, wanted):
-    if wanted in found:
+def _pick_feature(name, kind, candidates, wanted):
+    if wanted in candidates:
         return wanted
-    names = ", ".join(found) or "none"
+    names = ", ".join(candidates) or "none"
     if wanted:
         raise InputError(f"data.{kind}_feature {wanted!r} is no {kind} of {name}; it has {names}")
-    if len(found) != 1:
+    if len(candidates) != 1:
         raise InputError(
-            f"{name} has {len(found)} {kind} features ({names}); set data.{kind}_feature to one"
-            if found
+            f"{name} has {len(candidates)} {kind} features ({names}); set data.{kind}_feature to"
+            " one"
+            if candidates
             else f"{name} has no {kind} feature"
         )
-    return found[0]
+    return candidates[0]
 
 
-def _is_frames(feature):
+def _holds_frames(feature):
     sequence = isinstance(feature, tfds.features.Sequence)
     return sequence and isinstance(feature.feature, tfds.features.Image)
 
 
-def _is_bytes(feature):
+def _holds_bytes(feature):
     return feature.shape == () and feature.np_dtype in (np.object_, np.bytes_)
 
 

@@ -1,9 +1,12 @@
 """Makes `tfds.features.Video` and the builder of ucf101 usable where TensorFlow is not installed.
 
-tfds 4.9 reads and writes data sets without TensorFlow, but for three places in this feature (its
-constructor and its `dtype` ask TensorFlow for a dtype, and arrays are encoded by TensorFlow), and
-for files that ucf101 and the unpacking of archives open through it. They are internals, so the
-package pins tfds to 4.9.x and tests each of them.
+tfds 4.9 reads and writes data sets without TensorFlow, except at the places that `enable` replaces.
+They are internals, so the package pins tfds to 4.9.x and tests each of them.
+
+No upstream issue names `features.Video` yet. tensorflow/datasets#11233 (open) is the same fault in
+`features.Audio`; tensorflow/datasets#11058 (open) reports that TensorFlow is needed where the
+documentation says it is not. This module can go once tfds takes dtypes from numpy, encodes arrays
+without `tf.image`, and opens files by `epath` at these places.
 """
 
 import importlib.util
@@ -19,13 +22,16 @@ from tensorflow_datasets.video import ucf101
 
 
 def enable():
-    """Replaces these places; does nothing where TensorFlow is installed, or the second time."""
+    """Makes the replacements; does nothing where TensorFlow is installed, or the second time."""
     if importlib.util.find_spec("tensorflow") or "dtype" in vars(tfds.features.Video):
         return
+    # Video.__init__ calls tf.dtypes.as_dtype, and its `dtype` (of FeatureConnector) does so, too.
     dtypes = types.SimpleNamespace(as_dtype=lambda dtype: np.dtype(dtype).type)
     video_feature.tf = types.SimpleNamespace(dtypes=dtypes)
     tfds.features.Video.dtype = property(lambda self: self.np_dtype)
+    # Frames that are given as arrays are encoded by tf.image.encode_png or encode_jpeg.
     image_feature._ImageEncoder._encode_image = _encode_image
+    # ucf101 reads its lists, and the extractor writes an archive's files, through tf.io.gfile.
     files = types.SimpleNamespace(GFile=open, exists=os.path.exists)
     extractor.tf = ucf101.tf = types.SimpleNamespace(
         io=types.SimpleNamespace(gfile=files), compat=types.SimpleNamespace(as_text=str)

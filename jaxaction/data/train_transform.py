@@ -1,4 +1,4 @@
-"""What is random about a training video: which frames, which part of them, which colours."""
+"""Turns a training video into one random clip: which frames, which part of them, which colours."""
 
 import dataclasses
 import math
@@ -75,7 +75,7 @@ class TrainTransform:
     def __post_init__(self):
         for name in ("size", "color_jitter", "rand_augment"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check(self)
+        _check_transform(self)
         object.__setattr__(self, "flip_labels", tuple(tuple(pair) for pair in self.flip_labels))
 
     def __call__(
@@ -96,14 +96,18 @@ class TrainTransform:
             return sampling.random_uniform(num_frames, self.clip_len, rng)
         if self.sampling == "dense":
             return sampling.random_dense(num_frames, self.clip_len, self.frame_interval, rng)
-        return self._clip(num_frames, fps, rng)
+        return self._random_clip(num_frames, fps, rng)
 
-    def _clip(self, num_frames, fps, rng):
-        past_end, counts = sampling.PAST_END[self.past_end], (self.clip_len, self.frame_interval)
+    def _random_clip(self, num_frames, fps, rng):
+        clip = {
+            "clip_len": self.clip_len,
+            "frame_interval": self.frame_interval,
+            "past_end": sampling.PAST_END[self.past_end],
+        }
         if not self.target_fps:
-            return sampling.random_clips(num_frames, *counts, 1, rng, past_end)
+            return sampling.random_clips(num_frames, **clip, num_clips=1, rng=rng)
         pace = frames_per_tick(fps, self.target_fps)
-        return sampling.random_paced_clip(num_frames, *counts, pace, rng, past_end)
+        return sampling.random_paced_clip(num_frames, **clip, frames_per_tick=pace, rng=rng)
 
     def _cropped(self, frames, rng):
         frames = transforms.resize_short_side(frames, self.short_side)
@@ -115,7 +119,7 @@ class TrainTransform:
             return frames, label
         swapped = {old: new for a, b in self.flip_labels for old, new in ((a, b), (b, a))}
         several = isinstance(label, tuple)
-        labels = tuple(swapped.get(each, each) for each in (label if several else (label,)))
+        labels = tuple(swapped.get(one, one) for one in (label if several else (label,)))
         return transforms.flip(frames), labels if several else labels[0]
 
     def _colored(self, clip, rng):
@@ -139,7 +143,7 @@ def _is_pair(value):
     return isinstance(value, (tuple, list)) and len(value) == 2
 
 
-def _check(transform):
+def _check_transform(transform):
     choices = {
         "sampling": SAMPLING,
         "crop": tuple(TRAIN_CROPS),

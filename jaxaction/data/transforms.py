@@ -50,20 +50,21 @@ def cut(frames: Frames, box: Box) -> Frames:
 
 def center_crop(frames: Frames, size: tuple[int, int]) -> list[Frames]:
     """Returns the middle part of `size` (h, w), as the only crop."""
-    spare_h, spare_w = _spare(frames, size)
+    spare_h, spare_w = _spare_pixels(frames, size)
     return [cut(frames, Box(spare_h // 2, spare_w // 2, *size))]
 
 
 def three_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
     """Returns left, right and middle (of an upright picture: top, bottom, middle).
 
-    One side of the crop must be the frame's, as in the reference; else `InputError`.
+    One side of the crop must be the frame's, as in MMAction2; else `InputError`.
     """
-    spare_h, spare_w = _spare(frames, size)
+    spare_h, spare_w = _spare_pixels(frames, size)
     if spare_h and spare_w:
         raise InputError(
-            f"three crops of {_by(size)} need a frame of that height or width, not "
-            f"{_by(frames.shape[1:3])}; set short_side to a side of size, or crops to center or ten"
+            f"three crops of {_size_text(size)} need a frame of that height or width, not "
+            f"{_size_text(frames.shape[1:3])}; set short_side to a side of size, or crops to center"
+            " or ten"
         )
     # Twice the half: an odd spare pixel stays unused at the far end.
     corners = [(0, 0), (spare_h // 2 * 2, spare_w // 2 * 2), (spare_h // 2, spare_w // 2)]
@@ -72,9 +73,9 @@ def three_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
 
 def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
     """Returns the four corners and the middle, each followed by its mirror image."""
-    spare_h, spare_w = _spare(frames, size)
+    spare_h, spare_w = _spare_pixels(frames, size)
     crops = []
-    for top, left in _places(spare_h // 4, spare_w // 4, 5):
+    for top, left in _fixed_places(spare_h // 4, spare_w // 4, 5):
         crop = cut(frames, Box(top, left, *size))
         crops += [crop, flip(crop)]
     return crops
@@ -84,7 +85,7 @@ def flip(frames: Frames) -> Frames:
     """Returns the frames mirrored left to right.
 
     Two channels are x and y of optical flow: what went left goes right then, so that x becomes
-    255 - x. (The reference means that, but inverts x and y of every other frame.)
+    255 - x. (MMAction2 means that, but inverts x and y of every other frame.)
     """
     mirrored = np.empty(frames.shape, np.uint8)
     for source, target in zip(frames, mirrored, strict=True):
@@ -123,7 +124,7 @@ def random_resized_box(
 ) -> Box:
     """Returns a box of random area (share of the picture), aspect (w / h) and place.
 
-    After ten tries that don't fit, the middle square. The reference's `RandomResizedCrop`.
+    After ten tries that don't fit, the middle square. MMAction2's `RandomResizedCrop`.
     """
     aspects = np.exp(rng.uniform(*np.log(aspect), size=10))
     areas = rng.uniform(*area, size=10) * height * width
@@ -148,7 +149,7 @@ def multi_scale_box(
     """Returns a box of one of some sizes at one of 5 or 13 fixed places.
 
     Heights and widths are the picture's short side times a scale, at most `max_gap` scales apart,
-    and snap to `size` when within 3 pixels of it. The reference's `MultiScaleCrop`.
+    and snap to `size` when within 3 pixels of it. MMAction2's `MultiScaleCrop`.
     """
     sides = [int(min(height, width) * scale) for scale in scales]
     pairs = [
@@ -156,7 +157,7 @@ def multi_scale_box(
     ]
     h, w = pairs[rng.integers(len(pairs))]
     h, w = _snap(h, size[0], height), _snap(w, size[1], width)
-    corners = _places((height - h) // 4, (width - w) // 4, places)
+    corners = _fixed_places((height - h) // 4, (width - w) // 4, places)
     top, left = corners[rng.integers(places)]
     return Box(top, left, h, w)
 
@@ -165,14 +166,14 @@ def _snap(side, wanted, limit):
     return wanted if abs(side - wanted) < 3 and wanted <= limit else side
 
 
-def _places(step_h, step_w, count) -> list[tuple[int, int]]:
-    """Returns (top, left) of the reference's fixed crops, in its order."""
+def _fixed_places(step_h, step_w, count) -> list[tuple[int, int]]:
+    """Returns (top, left) of MMAction2's fixed crops, in its order."""
     quarters = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
     quarters += [(2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3)]
     return [(top * step_h, left * step_w) for top, left in quarters[:count]]
 
 
-def _spare(frames, size):
+def _spare_pixels(frames, size):
     _check_fits(frames.shape[1:3], size)
     return frames.shape[1] - size[0], frames.shape[2] - size[1]
 
@@ -180,10 +181,10 @@ def _spare(frames, size):
 def _check_fits(frame_size, size):
     if size[0] > frame_size[0] or size[1] > frame_size[1]:
         raise InputError(
-            f"a crop of {_by(size)} does not fit in a frame of {_by(frame_size)}; "
+            f"a crop of {_size_text(size)} does not fit in a frame of {_size_text(frame_size)}; "
             "make size smaller or short_side larger"
         )
 
 
-def _by(size):
+def _size_text(size):
     return f"{size[0]}x{size[1]}"

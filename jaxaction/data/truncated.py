@@ -1,4 +1,4 @@
-"""Videos that open but lack a part: fewer frames can be decoded than the header promises."""
+"""Tells videos that open but are cut off: fewer frames can be decoded than the header promises."""
 
 import io
 from typing import Any
@@ -9,12 +9,12 @@ from jaxaction.data import decode
 from jaxaction.data.stills import FrameFolder
 
 # A header may count a few frames that are never shown; fewer than this share is a cut-off file.
-WHOLE = 0.9
+MIN_SHARE = 0.9
 
 
-def problem(frames: int, promised: int) -> str:
-    """`is cut off or damaged: 81 of 280 frames can be decoded`; "" of a whole video."""
-    if frames >= WHOLE * promised:
+def describe_truncation(frames: int, promised: int) -> str:
+    """`is cut off or damaged: 81 of 280 frames can be decoded`; "" of a complete video."""
+    if frames >= MIN_SHARE * promised:
         return ""
     return f"is cut off or damaged: {frames} of {promised} frames can be decoded"
 

@@ -10,7 +10,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxaction.errors import InputError
-from jaxaction.interop import foreign, layout, mmaction
+from jaxaction.interop import layout, mmaction, sources
 from jaxaction.interop.layout import LEAVES, Path
 from jaxaction.models import abstract_variables, build, example_clip
 from jaxaction.models.slowfast import SlowFast
@@ -38,14 +38,14 @@ class Conversion(NamedTuple):
 def convert(
     weights: Mapping[str, np.ndarray], config: Mapping[str, Any], new_head: bool = False
 ) -> Conversion:
-    """Fits weights of one of `foreign.SOURCES` to the model that `jaxaction.build(config)` makes.
+    """Fits weights of one of `sources.SOURCES` to the model that `jaxaction.build(config)` makes.
 
     Strict both ways: InputError lists what is missing, unexpected or of another shape, and names
     weights that are not finite. What may differ: with `new_head` the classifier is a fresh one. 2D
     ImageNet weights are inflated into 3D networks, as the reference does, and leave classifiers,
     laterals, non-local blocks and the fast path fresh.
     """
-    model, source = build(config), foreign.recognise(weights)
+    model, source = build(config), sources.recognise(weights)
     given = _renamed(layout.without_counters(weights), source, model)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
     name = _plain_key if source.imagenet else mmaction.reference_key
@@ -65,7 +65,7 @@ def convert(
 
 
 def _renamed(
-    weights: Mapping[str, Any], source: foreign.Source, model: nn.Module
+    weights: Mapping[str, Any], source: sources.Source, model: nn.Module
 ) -> dict[str, Any]:
     renamed = {new: weights[old] for old, new in source.rename(weights).items()}
     if isinstance(model, SlowFast) and source.imagenet:
@@ -84,7 +84,7 @@ def _plain_key(model: nn.Module, path: Path) -> str:
     return ".".join([*path[1:-1], LEAVES[path[-1]]])
 
 
-def _may_be_fresh(key: str, source: foreign.Source, new_head: bool) -> bool:
+def _may_be_fresh(key: str, source: sources.Source, new_head: bool) -> bool:
     if key.startswith(HEAD):
         return new_head or source.imagenet
     parts = ("non_local_block", "_lateral.", "backbone.fast_path.")

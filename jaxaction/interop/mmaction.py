@@ -8,7 +8,7 @@ from flax import traverse_util
 
 from jaxaction.errors import InputError
 from jaxaction.interop.layout import LEAVES, Path, fit, from_torch, to_torch, to_torch_shape
-from jaxaction.interop.mmaction_config import model_config
+from jaxaction.interop.mmaction_model import model_config
 from jaxaction.models import abstract_variables, build
 from jaxaction.models.mobilenet import TSMMobileNetV2, is_shifted
 from jaxaction.models.recognizers import TSM, TSN

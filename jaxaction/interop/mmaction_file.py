@@ -58,17 +58,17 @@ def _read_bases(
     statements: list[ast.stmt], path: Path, readers: tuple[Path, ...]
 ) -> dict[str, Any]:
     """The values of all bases together; a name is in one of them alone, as mmengine demands."""
-    given = next((s for s in statements if _is_base(s)), None)
-    files = [] if given is None else _Reader(path, {}).evaluate(given)
+    base_line = next((s for s in statements if _is_base(s)), None)
+    files = [] if base_line is None else _Reader(path, {}).evaluate(base_line)
     files = [files] if isinstance(files, str) else files
     if not isinstance(files, list) or not all(isinstance(file, str) for file in files):
-        raise InputError(f"{path}:{given.lineno}: _base_ is neither a path nor a list of paths")
+        raise InputError(f"{path}:{base_line.lineno}: _base_ is neither a path nor a list of paths")
     merged, origins = {}, {}
     for file in files:
         values = _read(path.parent / file, (*readers, path))
         for name in (name for name in values if name in origins):
             raise InputError(
-                f"{path}:{given.lineno}: _base_ {origins[name]} and {file} both have {name}; "
+                f"{path}:{base_line.lineno}: _base_ {origins[name]} and {file} both have {name}; "
                 "take it out of one"
             )
         merged |= values
@@ -119,7 +119,7 @@ class _Reader:
             case ast.Assign([ast.Name(name)]):
                 self.names[name] = self.evaluate(statement)
             case ast.Assign([ast.Subscript(ast.Name() as name, ast.Constant(key))]):
-                value, owner = self.evaluate(statement), self.named(name)
+                value, owner = self.evaluate(statement), self.look_up(name)
                 if not isinstance(owner, dict):
                     self.refuse(statement, "sets an item of what is no dict; write the value out")
                 owner[key] = value
@@ -142,7 +142,7 @@ class _Reader:
             case ast.Constant(constant):
                 return constant
             case ast.Name():
-                return self.named(node)
+                return self.look_up(node)
             case ast.List(items):
                 return [self.value(item) for item in items]
             case ast.Tuple(items):
@@ -162,7 +162,7 @@ class _Reader:
                 return self.of_base(node)
         self.refuse(node, WAY_OUT)
 
-    def named(self, node: ast.Name) -> Any:
+    def look_up(self, node: ast.Name) -> Any:
         if node.id in self.names:
             return self.names[node.id]
         hint = f"_base_.{node.id}" if node.id in self.base else "its value"

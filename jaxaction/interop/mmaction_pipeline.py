@@ -17,20 +17,20 @@ def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     doesn't say, and what is as usual, is left out. InputError names a sampling or a crop that is
     not supported.
     """
-    flat = settings["model"].get("type") == "Recognizer2D"
+    is_2d = settings["model"].get("type") == "Recognizer2D"
     values = {}
     for section, key in (("data", "train"), ("val", "val"), ("test", "test")):
         steps = _pipeline(settings, key)
-        found = _sampling(steps, flat, key) | _size(steps, section)
-        if "data" in settings and section != "data" and _sampled_in_clips(found):
-            found["placement"] = "centers"  # 0.x's rule
-        values |= {f"{section}.{name}": value for name, value in found.items()}
+        fields = _read_sampling(steps, is_2d, key) | _read_size(steps, section)
+        if "data" in settings and section != "data" and _sampled_in_clips(fields):
+            fields["placement"] = "centers"  # 0.x's rule
+        values |= {f"{section}.{name}": value for name, value in fields.items()}
     stack = next((value for key, value in values.items() if key.endswith(".stack")), 1)
-    return _pixels(settings, stack) | values | _average(settings)
+    return _read_pixels(settings, stack) | values | _read_average(settings)
 
 
-def _sampled_in_clips(found: Mapping[str, Any]) -> bool:
-    return found.get("sampling") == "clips" or "stack" in found
+def _sampled_in_clips(fields: Mapping[str, Any]) -> bool:
+    return fields.get("sampling") == "clips" or "stack" in fields
 
 
 def _pipeline(settings: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -40,66 +40,66 @@ def _pipeline(settings: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return [dict(step) for step in steps]
 
 
-def _pixels(settings: Mapping[str, Any], stack: int) -> dict[str, Any]:
+def _read_pixels(settings: Mapping[str, Any], stack: int) -> dict[str, Any]:
     """In 1.x the network normalises, in 0.x the pipeline does; of flow maybe for one frame."""
     normalize = settings["model"].get("data_preprocessor") or {}
     for step in _pipeline(settings, "test"):
         normalize = step if step.get("type") == "Normalize" else normalize
     pairs = {f"data.{name}": normalize.get(name) for name in ("mean", "std")}
     channels = settings["model"].get("backbone", {}).get("in_channels", 3)
-    found = {
+    values = {
         key: tuple(map(float, value)) * max(channels // len(value), 1)
         for key, value in pairs.items()
         if value
     }
-    return found | ({"data.modality": "flow"} if channels == 2 * stack else {})
+    return values | ({"data.modality": "flow"} if channels == 2 * stack else {})
 
 
-def _sampling(steps: list[Mapping[str, Any]], flat: bool, where: str) -> dict[str, Any]:
-    sampler = _find(steps, SAMPLERS)
+def _read_sampling(steps: list[Mapping[str, Any]], is_2d: bool, where: str) -> dict[str, Any]:
+    sampler = _find_step(steps, SAMPLERS)
     if sampler is None:
-        other = next((s["type"] for s in steps if "Sample" in s.get("type", "")), "")
-        if other:
-            raise InputError(f"{where}_pipeline: {other} is not supported; known are {SAMPLERS}")
+        unknown = next((s["type"] for s in steps if "Sample" in s.get("type", "")), "")
+        if unknown:
+            raise InputError(f"{where}_pipeline: {unknown} is not supported; known are {SAMPLERS}")
         return {}
     clips, interval = sampler.get("num_clips", 1), sampler.get("frame_interval", 1)
     dense, train = sampler["type"] == "DenseSampleFrames", where == "train"
     if sampler["type"] == "UniformSample":
-        found = {"sampling": "uniform", "clip_len": sampler["clip_len"]}
-        return found if train else found | {"num_clips": clips}
-    if flat:
-        found = {"sampling": "segments", "clip_len": clips, "num_clips": 1}
-        found["num_clips"] += bool(sampler.get("twice_sample"))
+        fields = {"sampling": "uniform", "clip_len": sampler["clip_len"]}
+        return fields if train else fields | {"num_clips": clips}
+    if is_2d:
+        fields = {"sampling": "segments", "clip_len": clips, "num_clips": 1}
+        fields["num_clips"] += bool(sampler.get("twice_sample"))
         if sampler.get("clip_len", 1) > 1:
-            found["stack"] = sampler["clip_len"]
+            fields["stack"] = sampler["clip_len"]
         interval = WINDOW // clips if dense else interval
     else:
-        found = {"sampling": "clips", "clip_len": sampler["clip_len"], "num_clips": clips}
+        fields = {"sampling": "clips", "clip_len": sampler["clip_len"], "num_clips": clips}
     if dense:
-        found |= {"sampling": "dense", "num_clips": sampler.get("num_sample_positions", 10)}
-    found["frame_interval"] = interval
+        fields |= {"sampling": "dense", "num_clips": sampler.get("num_sample_positions", 10)}
+    fields["frame_interval"] = interval
     if sampler.get("out_of_bound_opt", "loop") != "loop":
-        found["past_end"] = sampler["out_of_bound_opt"]
+        fields["past_end"] = sampler["out_of_bound_opt"]
     if sampler.get("target_fps"):
-        found["target_fps"] = float(sampler["target_fps"])
-    return {key: value for key, value in found.items() if key != "num_clips" or not train}
+        fields["target_fps"] = float(sampler["target_fps"])
+    return {key: value for key, value in fields.items() if key != "num_clips" or not train}
 
 
-def _size(steps: list[Mapping[str, Any]], section: str) -> dict[str, Any]:
+def _read_size(steps: list[Mapping[str, Any]], section: str) -> dict[str, Any]:
     """The first resizing that keeps the shape is to a short side; then come the crops."""
-    found = {}
+    fields = {}
     scale = next((s["scale"] for s in steps if s.get("type") == "Resize"), None)
     if scale is not None and -1 in tuple(scale):
-        found["short_side"] = max(scale)
-    crop = _find(steps, CROPS)
+        fields["short_side"] = max(scale)
+    crop = _find_step(steps, CROPS)
     if crop is not None and section != "data":
         size = crop["crop_size"]
-        found["size"] = (size, size) if isinstance(size, int) else tuple(size)
-        found["crops"] = CROPS[crop["type"]]
-    return found
+        fields["size"] = (size, size) if isinstance(size, int) else tuple(size)
+        fields["crops"] = CROPS[crop["type"]]
+    return fields
 
 
-def _average(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _read_average(settings: Mapping[str, Any]) -> dict[str, Any]:
     """TSN's features are averaged before its classifier, which is the mean of logits."""
     head, test = settings["model"].get("cls_head", {}), settings["model"].get("test_cfg") or {}
     if head.get("type") == "TSNHead":
@@ -108,5 +108,5 @@ def _average(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"test.average": average} if average else {}
 
 
-def _find(steps: list[Mapping[str, Any]], kinds: Any) -> Mapping[str, Any] | None:
+def _find_step(steps: list[Mapping[str, Any]], kinds: Any) -> Mapping[str, Any] | None:
     return next((step for step in steps if step.get("type") in kinds), None)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from jaxaction.errors import InputError
 from jaxaction.interop.torch_pickle import unpickler
-from jaxaction.interop.torch_pickle.objects import Dropped, Placeholder, Unusable, shown
+from jaxaction.interop.torch_pickle.objects import Dropped, Placeholder, Unusable, printable
 from jaxaction.interop.torch_pickle.plain import Arrays, Plain
 
 __all__ = ["Dropped", "read_pth"]
@@ -37,7 +37,7 @@ def read_pth(path: str | os.PathLike) -> dict[str, Any]:
     except Unusable as problem:
         raise InputError(f"{path} {problem}") from None
     except Exception as error:  # a malformed pickle can raise anything
-        reason = shown(f"{type(error).__name__}: {error}")
+        reason = printable(f"{type(error).__name__}: {error}")
         raise InputError(f"{path} is damaged or cut off ({reason}); download it again") from error
 
 
@@ -74,7 +74,7 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, Any]:
     root = _root(set(archive.namelist()))
     order = ">" if _entry(archive, f"{root}byteorder", b"little") == b"big" else "<"
     pickled = unpickler.load(io.BytesIO(_entry(archive, f"{root}data.pkl")))
-    return _plain(pickled, lambda key: _entry(archive, f"{root}data/{key}"), order, size)
+    return _to_plain(pickled, lambda key: _entry(archive, f"{root}data/{key}"), order, size)
 
 
 def _root(names: set[str]) -> str:
@@ -112,7 +112,7 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, Any]:
         keys = unpickler.load(pickles).value
         itemsizes = [pickled.dtypes[key].itemsize for key in keys]
         spans = dict(zip(keys, _spans(pickles, itemsizes), strict=True))
-    return _plain(pickled, lambda key: _at(file, *spans[key]), "<", size)
+    return _to_plain(pickled, lambda key: _read_at(file, *spans[key]), "<", size)
 
 
 def _spans(file: mmap.mmap, itemsizes: list[int]) -> Iterator[tuple[int, int]]:
@@ -125,19 +125,19 @@ def _spans(file: mmap.mmap, itemsizes: list[int]) -> Iterator[tuple[int, int]]:
         file.seek(count * itemsize, os.SEEK_CUR)
 
 
-def _at(file: BinaryIO, start: int, length: int) -> bytes:
+def _read_at(file: BinaryIO, start: int, length: int) -> bytes:
     file.seek(start)
     return file.read(length)
 
 
-def _plain(
+def _to_plain(
     pickled: unpickler.Pickled, fetch: Callable[[str], bytes], order: str, size: int
 ) -> dict[str, Any]:
     value = pickled.value
     if isinstance(value, Placeholder):
         raise Unusable(
-            f"holds a whole object of the class {shown(value.name)}, which is not here to read it; "
-            "save its state_dict() and give that"
+            f"holds a whole object of the class {printable(value.name)}, which is not here to read"
+            " it; save its state_dict() and give that"
         )
     if not isinstance(value, dict):
         raise Unusable(f"holds one {type(value).__name__}, not a dict; save a state_dict()")

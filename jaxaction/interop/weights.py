@@ -12,8 +12,8 @@ from jaxaction.errors import InputError
 from jaxaction.files import write_atomically
 from jaxaction.interop.pth import read_pth
 
-# Where checkpoints keep their weights: mmengine and most others, PySlowFast, torchvision.
-INSIDE = ("state_dict", "model_state", "model_state_dict", "model")
+# The keys of a checkpoint's weights: mmengine's and most others', PySlowFast's, torchvision's.
+WEIGHT_KEYS = ("state_dict", "model_state", "model_state_dict", "model")
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -24,8 +24,8 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     content = _read_safetensors(path) if _is_safetensors(path) else read_pth(path)
-    inside = [key for key in INSIDE if isinstance(content.get(key), Mapping)]
-    weights = content[inside[0]] if inside else content
+    keys = [key for key in WEIGHT_KEYS if isinstance(content.get(key), Mapping)]
+    weights = content[keys[0]] if keys else content
     arrays = {key: value for key, value in weights.items() if isinstance(value, np.ndarray)}
     if not arrays:
         raise InputError(f"{path} holds no weights by name; give a checkpoint with a state_dict")

@@ -149,5 +149,5 @@ class BadVideos:
 
     def _why(self, index: int) -> str:
         """` (is empty: 0 bytes)`; "" where what is wrong shows only in training."""
-        problem = inspect_videos.look(self._videos[index].video, quick=False).problem
+        problem = inspect_videos.inspect_video(self._videos[index].video, quick=False).problem
         return f" ({' '.join(problem.split())})" if problem else ""

@@ -63,7 +63,7 @@ def test_videos_in_another_order_are_matched_by_their_ids(runs, capsys):
 
 
 def test_probabilities_are_a_weighted_mean(runs):
-    found, _ = fuse.match([fuse.read(run, "test") for run in runs], common=False)
+    found, _ = fuse.match_videos([fuse.read(run, "test") for run in runs], common=False)
     fused = fuse.fuse(found, [1.0, 3.0])
     assert fused.test.ids == ("a.mp4", "b.mp4", "c.mp4")
     np.testing.assert_allclose(fused.test.probs[0], [0.4, 0.425, 0.175], atol=1e-6)  # float32

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxaction.data import decode, transforms
-from jaxaction.data.protocol import Protocol, check, read_views
+from jaxaction.data.protocol import Protocol, check_protocol, read_views
 from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
 from tests.data.videos import decoded, encoded
@@ -73,7 +73,7 @@ def test_an_impossible_value_is_named_with_its_key(fields, message):
 
 def test_the_check_names_the_section_it_is_told():
     with pytest.raises(InputError, match="^val.crops 'four'"):
-        check(dataclasses.asdict(PAPER) | {"crops": "four"}, section="val")
+        check_protocol(dataclasses.asdict(PAPER) | {"crops": "four"}, section="val")
 
 
 def test_views_put_the_crop_outermost_then_the_clip():

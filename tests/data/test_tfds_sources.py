@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from jaxaction.commands.data import prepare_metadata
-from jaxaction.commands.data.prepare_lists import Listed, Listing
-from jaxaction.commands.data.prepare_shards import Shard, Stored, Workspace
+from jaxaction.commands.data.prepare import metadata
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
+from jaxaction.commands.data.prepare.shards import Shard, StoredVideo, Workspace
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.builders.motions import Motions
 from jaxaction.data.tfds_sources import tfds_source
@@ -19,14 +19,14 @@ from tests.data.videos import encoded, pictures
 
 tfds_video.enable()  # the builders below use features.Video
 
-from tests.data import foreign  # noqa: E402
+from tests.data import other_builders  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tfds")
-    foreign.Gestures(data_dir=folder).download_and_prepare(file_format="array_record")
-    foreign.Pairs(data_dir=folder).download_and_prepare(file_format="array_record")
+    other_builders.Gestures(data_dir=folder).download_and_prepare(file_format="array_record")
+    other_builders.Pairs(data_dir=folder).download_and_prepare(file_format="array_record")
     return folder
 
 
@@ -92,7 +92,7 @@ def test_features_are_named_where_there_are_several(data_dir):
     assert (source[0].label, source.label_names) == (1, ("0", "1"))
     assert decode.num_frames(source[0].video) == 4
     left = tfds_source("pairs", "train", data_dir, "left", "verb")[0]
-    assert left.video == foreign.LEFT
+    assert left.video == other_builders.LEFT
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,19 @@ def test_an_id_reads_nothing(data_dir, monkeypatch):
 @pytest.fixture
 def scenes(tmp_path):
     """A folder with a data set of our own whose videos have ids and several labels."""
-    listed = [Listed("one", "", (2, 0)), Listed("two", "", (1,)), Listed("three", "", ())]
+    listed = [
+        ListedVideo("one", "", (2, 0)),
+        ListedVideo("two", "", (1,)),
+        ListedVideo("three", "", ()),
+    ]
     listing = Listing("scenes", "", ("a", "b", "c"), {"train": listed}, multi_label=True)
-    serialize = prepare_metadata.serializer(listing)
+    serialize = metadata.serializer(listing)
     shard = Shard("train", 0, listed)
     work = Workspace(tmp_path / "scenes" / "1.0.0")
     with work.opened(listing, {}):
         data = encoded(count=2)
-        work.write(shard, (Stored(serialize(video, data), 2, len(data)) for video in listed))
-        prepare_metadata.finish(work, listing, [shard], {})
+        work.write(shard, (StoredVideo(serialize(video, data), 2, len(data)) for video in listed))
+        metadata.finish(work, listing, [shard], {})
         work.publish()
     return tmp_path
 
@@ -176,7 +180,7 @@ def test_of_several_labels_a_record_has_a_tuple(scenes, feature):
 
 
 def test_a_data_set_prepared_as_tfrecord_is_refused_with_the_way_out(tmp_path):
-    foreign.Gestures(data_dir=tmp_path).download_and_prepare(file_format="array_record")
+    other_builders.Gestures(data_dir=tmp_path).download_and_prepare(file_format="array_record")
     info = tmp_path / "gestures" / "1.0.0" / "dataset_info.json"
     info.write_text(info.read_text().replace('"array_record"', '"tfrecord"'))
     with pytest.raises(InputError, match="was prepared as tfrecord, .*; delete it and run: python"):

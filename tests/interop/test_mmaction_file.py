@@ -7,8 +7,8 @@ import pytest
 
 import jaxaction
 from jaxaction.errors import InputError
-from jaxaction.interop.mmaction_config import model_config
 from jaxaction.interop.mmaction_file import read_config
+from jaxaction.interop.mmaction_model import model_config
 
 
 def write(folder, **files):

@@ -38,10 +38,10 @@ def main(args: argparse.Namespace) -> int:
     config = flags.apply_overrides(
         flags.load_config(*flags.split_variant(args.config)), args.overrides
     )
-    init_from.load(config, _say)
-    init_from.set_classes(config, _say)
+    init_from.load(config, _log)
+    init_from.set_classes(config, _log)
     parts = prepare(config)
-    cores, threads, platform = _cores(), config.data.num_threads, jax.default_backend()
+    cores, threads, platform = _usable_cores(), config.data.num_threads, jax.default_backend()
     print(
         f"{config.model.name} ({args.config}) on {len(parts.videos)} videos, batch"
         f" {config.train.batch_size}; {cores} cores, {len(jax.devices())} x {platform}"
@@ -49,9 +49,10 @@ def main(args: argparse.Namespace) -> int:
     rates = measure(parts, thread_counts(cores, threads), args.seconds)
     print(f"\n{table(rates, threads)}\n")
     if platform == "cpu":
-        best = max(rates.loader.values())
-        both = 1 / (1 / rates.model + 1 / best)
-        print(f"on a CPU threads and model share the cores: both at once {both:.1f} clips/s or so")
+        fastest = max(rates.loader.values())
+        together = 1 / (1 / rates.model + 1 / fastest)
+        rate = f"{together:.1f} clips/s"
+        print(f"on a CPU threads and model share the cores: both at once {rate} or so")
     print(verdict(rates, threads, cores))
     return 0
 
@@ -59,13 +60,13 @@ def main(args: argparse.Namespace) -> int:
 def measure(parts: Parts, threads: list[int], seconds: float) -> Rates:
     """Takes about `seconds` for each figure, and the time to compile the step."""
     config, videos = parts.config, parts.videos
-    _say("one thread, stage by stage")
-    stages = bench_rates.stages(videos, setup.train_transform(config), seconds)
+    _log("one thread, stage by stage")
+    stages = bench_rates.measure_stages(videos, setup.train_transform(config), seconds)
     loader = {}
     for count in threads:
-        _say(f"the loader with {_threads(count)}")
+        _log(f"the loader with {_threads_text(count)}")
         loader[count] = bench_rates.loader_rate(config, videos, count, seconds)
-    return Rates(stages, loader, bench_rates.step_rate(parts, seconds, _say))
+    return Rates(stages, loader, bench_rates.step_rate(parts, seconds, _log))
 
 
 def thread_counts(cores: int, configured: int) -> list[int]:
@@ -78,54 +79,55 @@ def table(rates: Rates, configured: int) -> str:
     stages = rates.stages
     rows = [
         ("one thread, files cached", "ms a clip", "clips/s"),
-        *(_row(name, stages._asdict()[name]) for name in stages._fields),
-        _row("whole", stages.whole),
+        *(_stage_row(name, stages._asdict()[name]) for name in stages._fields),
+        _stage_row("total", stages.total),
         ("", "", ""),
         ("loader", "", "clips/s"),
     ]
-    for count, found in rates.loader.items():
+    for count, clips_per_second in rates.loader.items():
         mark = " (data.num_threads)" if count == configured else ""
-        rows.append((f"{_threads(count)}{mark}", "", f"{found:.1f}"))
-    return flops.columns([*rows, ("", "", ""), ("training step", "", f"{rates.model:.1f}")])
+        rows.append((f"{_threads_text(count)}{mark}", "", f"{clips_per_second:.1f}"))
+    return flops.align_columns([*rows, ("", "", ""), ("training step", "", f"{rates.model:.1f}")])
 
 
 def verdict(rates: Rates, configured: int, cores: int) -> str:
     """One line: the bottleneck, and how many threads there should be."""
-    have, model = rates.loader[configured], rates.model
-    enough = [count for count, found in sorted(rates.loader.items()) if found >= model]
-    found = f"{have:.1f} clips/s come from {_threads(configured)}, the step takes {model:.1f}"
-    if have >= model:
-        fewer = f"; {_threads(enough[0])} would do" if enough[0] < configured else ""
-        return f"the model is the bottleneck: {found}{fewer}"
+    loaded, model = rates.loader[configured], rates.model
+    enough = [threads for threads, rate in sorted(rates.loader.items()) if rate >= model]
+    both = f"{loaded:.1f} clips/s come from {_threads_text(configured)}, the step takes {model:.1f}"
+    if loaded >= model:
+        fewer = f"; {_threads_text(enough[0])} would do" if enough[0] < configured else ""
+        return f"the model is the bottleneck: {both}{fewer}"
     if enough:
         better = f"{enough[0]}, from which come {rates.loader[enough[0]]:.1f}"
-        return f"data are the bottleneck: {found}; set data.num_threads to {better}"
-    best = max(rates.loader, key=rates.loader.get)
-    needed = math.ceil(model * max(best, 1) / rates.loader[best])
-    share = {name: value / rates.stages.whole for name, value in rates.stages._asdict().items()}
-    worst = max(share, key=share.get)
-    faster = (
-        "; `jaxaction data prepare --short-side` re-encodes videos" if worst == "decode" else ""
-    )
+        return f"data are the bottleneck: {both}; set data.num_threads to {better}"
+    fastest = max(rates.loader, key=rates.loader.get)
+    needed = math.ceil(model * max(fastest, 1) / rates.loader[fastest])
+    shares = {name: value / rates.stages.total for name, value in rates.stages._asdict().items()}
+    slowest = max(shares, key=shares.get)
+    advice = ""
+    if slowest == "decode":
+        advice = "; `jaxaction data prepare --short-side` re-encodes videos"
     return (
-        f"data are the bottleneck: {found}; about {needed} threads on as many cores would be needed"
-        f" (there are {cores}), {100 * share[worst]:.0f} % of a thread's time is {worst}{faster}"
+        f"data are the bottleneck: {both}; about {needed} threads on as many cores would be needed"
+        f" (there are {cores}), {100 * shares[slowest]:.0f} % of a thread's time is {slowest}"
+        f"{advice}"
     )
 
 
-def _row(name: str, seconds: float) -> tuple[str, str, str]:
+def _stage_row(name: str, seconds: float) -> tuple[str, str, str]:
     return name, f"{1000 * seconds:.2f}", f"{1 / seconds:.1f}" if seconds else "-"
 
 
-def _threads(count: int) -> str:
+def _threads_text(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
 
 
-def _cores() -> int:
+def _usable_cores() -> int:
     """Those that this process may use, where the system tells."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

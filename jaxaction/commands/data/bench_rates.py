@@ -33,7 +33,7 @@ class Stages(NamedTuple):
     transform: float  # from there to the clip
 
     @property
-    def whole(self) -> float:
+    def total(self) -> float:
         return sum(self)
 
 
@@ -43,10 +43,10 @@ def in_rounds(work: Callable[[], Result], seconds: float) -> list[list[Result]]:
     A round has at least one call. All take about these seconds, but no round begins after twice as
     many.
     """
-    begin, rounds = time.perf_counter(), []
-    while len(rounds) < ROUNDS and (not rounds or time.perf_counter() - begin < 2 * seconds):
-        start, results = time.perf_counter(), []
-        while not results or time.perf_counter() - start < seconds / ROUNDS:
+    started, rounds = time.perf_counter(), []
+    while len(rounds) < ROUNDS and (not rounds or time.perf_counter() - started < 2 * seconds):
+        round_started, results = time.perf_counter(), []
+        while not results or time.perf_counter() - round_started < seconds / ROUNDS:
             results.append(work())
         rounds.append(results)
     return rounds
@@ -59,19 +59,19 @@ def rate(work: Callable[[], int], seconds: float) -> float:
         start = time.perf_counter()
         return work(), time.perf_counter() - start
 
-    sums = [np.sum(found, axis=0) for found in in_rounds(timed, seconds)]
+    sums = [np.sum(round_results, axis=0) for round_results in in_rounds(timed, seconds)]
     return float(statistics.median(count / spent for count, spent in sums))
 
 
-def stages(source: Any, transform: data.TrainTransform, seconds: float) -> Stages:
+def measure_stages(source: Any, transform: data.TrainTransform, seconds: float) -> Stages:
     """The time of each stage, measured in turn on the same random videos.
 
     Each is read once before, so that the system's cache has it. Unreadable ones are passed over, as
     in training; InputError if all are.
     """
-    times = _times(source, transform)
-    found = [np.mean(rows, axis=0) for rows in in_rounds(lambda: next(times), seconds)]
-    return Stages(*np.median(found, axis=0).tolist())
+    times = _stage_times(source, transform)
+    round_means = [np.mean(rows, axis=0) for rows in in_rounds(lambda: next(times), seconds)]
+    return Stages(*np.median(round_means, axis=0).tolist())
 
 
 def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -> float:
@@ -80,9 +80,9 @@ def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -
     config.data.num_threads = threads
     batches = iter(setup.train_loader(config, source))
     next(batches)  # the threads start, and fill what is read ahead
-    found = rate(lambda: len(next(batches)["index"]), seconds)
+    clips_per_second = rate(lambda: len(next(batches)["index"]), seconds)
     batches.close()
-    return found
+    return clips_per_second
 
 
 def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float:
@@ -91,7 +91,7 @@ def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float
     first = next(batches)
     batches.close()
     batch = {name: first[name] for name in ("clip", "label")}
-    state = jax.device_put(_any_state(parts), sharding.replicated(parts.mesh))
+    state = jax.device_put(_made_up_state(parts), sharding.replicated(parts.mesh))
     step = compile_step(parts, state, log)
 
     def work() -> int:
@@ -104,7 +104,7 @@ def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float
     return rate(work, seconds)
 
 
-def _any_state(parts: Parts) -> TrainState:
+def _made_up_state(parts: Parts) -> TrainState:
     """A state of the right shapes whose numbers are harmless: a real one takes long to compile."""
     rng = np.random.default_rng(0)
 
@@ -116,21 +116,23 @@ def _any_state(parts: Parts) -> TrainState:
     return jax.tree.map(values, jax.eval_shape(partial(create_state, parts)))
 
 
-def _times(source: Any, transform: data.TrainTransform) -> Iterator[tuple[float, float, float]]:
+def _stage_times(
+    source: Any, transform: data.TrainTransform
+) -> Iterator[tuple[float, float, float]]:
     """The stages' seconds of one video after the other, endlessly."""
     rng = np.random.default_rng(0)
     while True:
-        bad = 0
+        unreadable = 0
         for index in rng.permutation(len(source)).tolist():
             try:
-                yield _time(source, transform, index, int(rng.integers(2**32)))
+                yield _time_stages(source, transform, index, int(rng.integers(2**32)))
             except DecodeError as error:
-                bad, last = bad + 1, error
-        if bad == len(source):
-            raise InputError(f"none of the {bad} videos can be read; the last: {last}")
+                unreadable, last_error = unreadable + 1, error
+        if unreadable == len(source):
+            raise InputError(f"none of the {unreadable} videos can be read; the last: {last_error}")
 
 
-def _time(
+def _time_stages(
     source: Any, transform: data.TrainTransform, index: int, seed: int
 ) -> tuple[float, float, float]:
     def decode(video: Any) -> None:
@@ -138,12 +140,16 @@ def _time(
         read_sampled(video, lambda count, fps: transform.frames(count, fps, rng))
 
     decode(source[index].video)
-    begin = time.perf_counter()
+    started = time.perf_counter()
     record = source[index]
-    read = time.perf_counter()
+    record_read = time.perf_counter()
     decode(record.video)
     decoded = time.perf_counter()
     # The same seed draws the same frames, and what is left is the transform's own.
     transform(record.video, record.label, np.random.default_rng(seed))
     end = time.perf_counter()
-    return read - begin, decoded - read, max(0.0, (end - decoded) - (decoded - read))
+    return (
+        record_read - started,
+        decoded - record_read,
+        max(0.0, (end - decoded) - (decoded - record_read)),
+    )

@@ -20,7 +20,7 @@ from pathlib import Path
 import cv2
 
 from jaxaction.commands.data import flow_jobs
-from jaxaction.commands.data.flow_frames import Settings, extract
+from jaxaction.commands.data.flow_frames import FlowSettings, extract
 from jaxaction.data import truncated
 from jaxaction.data.decode import DecodeError
 from jaxaction.errors import InputError
@@ -54,25 +54,29 @@ def main(args: argparse.Namespace) -> int:
     Videos that can't be read are named on stderr and left out of the list; those that are cut off
     are named, too. `InputError` if none can be read.
     """
-    settings, out = _settings(args), Path(args.out)
+    settings, out = _flow_settings(args), Path(args.out)
     file = Path(args.list) if args.list else None
-    jobs = flow_jobs.listed(file, args.root) if file else flow_jobs.given(args.videos, args.root)
+    if file:
+        jobs = flow_jobs.jobs_of_list(file, args.root)
+    else:
+        jobs = flow_jobs.jobs_of_videos(args.videos, args.root)
     new_list = flow_jobs.list_path(file, out, jobs) if file else None
     made = _keep_settings(out, settings)
-    counts, bad = _extract_all(jobs, out, settings, args.threads or os.cpu_count() or 1)
+    counts, unreadable = _extract_all(jobs, out, settings, args.threads or os.cpu_count() or 1)
     if not counts:
-        _remove(made)
-        raise InputError(f"no flow: {len(bad)} of {len(bad)} videos can't be read ({bad[0]})")
-    for message in [*_cut_off(jobs, counts), *bad]:
+        _remove_made(made)
+        count = len(unreadable)
+        raise InputError(f"no flow: {count} of {count} videos can't be read ({unreadable[0]})")
+    for message in [*_truncation_messages(jobs, counts), *unreadable]:
         print(message, file=sys.stderr)
-    left_out = f"; {len(bad)} can't be read, left out" if bad else ""
+    left_out = f"; {len(unreadable)} can't be read, left out" if unreadable else ""
     print(f"{out}: {sum(counts.values())} flow frames of {len(counts)} videos{left_out}")
     if new_list:
         print(f"{new_list}: {flow_jobs.write_list(new_list, file, jobs, counts)} lines")
     return 0
 
 
-def _settings(args) -> Settings:
+def _flow_settings(args) -> FlowSettings:
     if bool(args.videos) == bool(args.list):
         raise InputError("give either videos or a list with --from")
     if not 0 < args.bound < math.inf:
@@ -83,21 +87,21 @@ def _settings(args) -> Settings:
         )
     if args.threads is not None and args.threads < 1:
         raise InputError(f"--threads {args.threads}: give 1 or more")
-    return Settings(args.bound, args.short_side, args.rgb)
+    return FlowSettings(bound=args.bound, short_side=args.short_side, rgb=args.rgb)
 
 
-def _keep_settings(out: Path, settings: Settings) -> list[Path]:
+def _keep_settings(out: Path, settings: FlowSettings) -> list[Path]:
     """Writes `flow.json`, so that one folder never holds flow of two kinds; returns what it made.
 
     `InputError` if what is there was made otherwise, or `out` is in use for something else.
     """
-    path, wanted = out / "flow.json", dataclasses.asdict(settings)
+    path, values = out / "flow.json", dataclasses.asdict(settings)
     if path.exists():
-        found = _stored(path)
-        if found != settings:
+        stored = _read_settings(path)
+        if stored != settings:
             raise InputError(
-                f"{out} holds flow of {_flags(found)}, not {_flags(settings)}; set the same or"
-                " choose another --out"
+                f"{out} holds flow of {_flags_text(stored)}, not {_flags_text(settings)}; set the"
+                " same or choose another --out"
             )
         return []
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -107,39 +111,40 @@ def _keep_settings(out: Path, settings: Settings) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} can't be made ({error.strerror}); choose another --out") from error
-    about = wanted | {"algorithm": f"DIS, preset medium, of OpenCV {cv2.__version__}"}
-    write_atomically(path, lambda file: file.write(json.dumps(about).encode() + b"\n"))
+    content = values | {"algorithm": f"DIS, preset medium, of OpenCV {cv2.__version__}"}
+    write_atomically(path, lambda file: file.write(json.dumps(content).encode() + b"\n"))
     return made
 
 
-def _remove(made: list[Path]) -> None:
+def _remove_made(made: list[Path]) -> None:
     """Removes what `_keep_settings` made, and empty folders of videos, unless more lies there."""
     if not made:
         return
-    path, *folder = made
+    path, *made_folders = made
     for below, *_ in os.walk(path.parent, topdown=False):
         if Path(below) != path.parent:
-            _rmdir(below)
+            _remove_if_empty(below)
     if os.listdir(path.parent) == [path.name]:
         path.unlink()
-    for each in folder:
-        _rmdir(each)
+    for folder in made_folders:
+        _remove_if_empty(folder)
 
 
-def _rmdir(folder) -> None:
+def _remove_if_empty(folder) -> None:
     with contextlib.suppress(OSError):  # it is not empty
         os.rmdir(folder)
 
 
-def _stored(path) -> Settings:
+def _read_settings(path) -> FlowSettings:
     try:
-        found = json.loads(path.read_text())
-        return Settings(*(found[field.name] for field in dataclasses.fields(Settings)))
+        values = json.loads(path.read_text())
+        names = [field.name for field in dataclasses.fields(FlowSettings)]
+        return FlowSettings(**{name: values[name] for name in names})
     except (ValueError, TypeError, KeyError, OSError):
         raise InputError(f"{path} can't be read; choose another --out") from None
 
 
-def _flags(settings) -> str:
+def _flags_text(settings) -> str:
     rgb = "with" if settings.rgb else "without"
     return f"--bound {settings.bound:g} --short-side {settings.short_side} {rgb} --rgb"
 
@@ -147,33 +152,33 @@ def _flags(settings) -> str:
 def _extract_all(jobs, out, settings, threads) -> tuple[dict[str, int], list[str]]:
     """Returns the number of flow frames by folder, and what is wrong with the other videos."""
     cv2.setNumThreads(0)  # videos are the parallelism
-    once = {job.folder: job.video for job in jobs}
-    progress, counts, bad = _Progress(len(once)), {}, {}
+    videos = {job.folder: job.video for job in jobs}
+    progress, counts, unreadable = _Progress(len(videos)), {}, {}
     pool = ThreadPoolExecutor(threads)
     try:
         futures = {
             pool.submit(extract, video, out / folder, settings, progress.frame): folder
-            for folder, video in once.items()
+            for folder, video in videos.items()
         }
         for future in as_completed(futures):
             try:
                 counts[futures[future]] = future.result()
             except DecodeError as error:
-                bad[futures[future]] = str(error)
+                unreadable[futures[future]] = str(error)
             progress.video()
     finally:
         progress.stop()
         pool.shutdown(cancel_futures=True)
-    return counts, [bad[folder] for folder in once if folder in bad]
+    return counts, [unreadable[folder] for folder in videos if folder in unreadable]
 
 
-def _cut_off(jobs, counts) -> Iterator[str]:
+def _truncation_messages(jobs, counts) -> Iterator[str]:
     """Lines on videos whose flow is that of a part."""
     for folder, video in {job.folder: job.video for job in jobs}.items():
         if folder in counts:
             frames = counts[folder] + 1
-            if problem := truncated.problem(frames, truncated.header_frames(video)):
-                yield f"{video} {problem}"
+            if message := truncated.describe_truncation(frames, truncated.header_frames(video)):
+                yield f"{video} {message}"
 
 
 class _Stopped(Exception):
@@ -186,7 +191,7 @@ class _Progress:
     def __init__(self, total: int):
         self._lock = threading.Lock()
         self._total, self._videos, self._frames = total, 0, 0
-        self._begun = self._said = time.monotonic()
+        self._started = self._last_line = time.monotonic()
         self._stopped = False
 
     def frame(self):
@@ -195,23 +200,23 @@ class _Progress:
             raise _Stopped
         with self._lock:
             self._frames += 1
-            if time.monotonic() - self._said > _SECONDS_BETWEEN_LINES:
-                self._say()
+            if time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+                self._print_line()
 
     def video(self):
         """Counts a video that is through, finished or not."""
         with self._lock:
             self._videos += 1
             if self._videos == self._total:
-                self._say()
+                self._print_line()
 
     def stop(self):
         """Ends the threads at their next frame."""
         self._stopped = True
 
-    def _say(self):
-        self._said = time.monotonic()
-        rate = self._frames / max(self._said - self._begun, 1e-9)
+    def _print_line(self):
+        self._last_line = time.monotonic()
+        rate = self._frames / max(self._last_line - self._started, 1e-9)
         print(
             f"{self._videos}/{self._total} videos, {self._frames} new flow frames,"
             f" {rate:.0f} a second",

@@ -21,8 +21,8 @@ _MIN_SIDE = 32
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the pictures depend on beside the video."""
+class FlowSettings:
+    """How flow is computed and stored."""
 
     bound: float
     """Pixels of motion at the ends of the grey scale; what is faster is cut off."""
@@ -32,7 +32,7 @@ class Settings:
     """Whether the frames themselves are written, too."""
 
 
-def extract(video: str, folder: Path, settings: Settings, on_frame: Callable[[], None]) -> int:
+def extract(video: str, folder: Path, settings: FlowSettings, on_frame: Callable[[], None]) -> int:
     """Writes the flow of a video into `folder`; returns the number of flow frames.
 
     From frame i to i + 1 (i from 1) it is `x_0000i.jpg` and `y_0000i.jpg`, so of n frames there
@@ -45,7 +45,7 @@ def extract(video: str, folder: Path, settings: Settings, on_frame: Callable[[],
     """
     try:
         if folder.exists():
-            return _count(folder)
+            return _count_flow_frames(folder)
         partial = folder.with_name(f"{folder.name}.incomplete")
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(partial)
@@ -74,7 +74,7 @@ def levels(flow: Float[np.ndarray, "h w 2"], bound: float) -> UInt8[np.ndarray, 
     return np.rint(np.clip(127.5 + flow * (127.5 / bound), 0, 255)).astype(np.uint8)
 
 
-def _count(folder) -> int:
+def _count_flow_frames(folder) -> int:
     count = sum(1 for _ in folder.glob("x_*.jpg")) if folder.is_dir() else 0
     if not count:
         raise InputError(f"{folder} exists and holds no flow; move it away or choose another --out")
@@ -83,18 +83,18 @@ def _count(folder) -> int:
 
 def _write_frames(video, folder, settings, on_frame) -> int:
     dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    before, number = None, 0
+    previous, number = None, 0
     for number, frame in enumerate(_frames(video, settings.short_side)):
-        grey = _checked_grey(frame, before, video)
+        grey = _checked_grey(frame, previous, video)
         if settings.rgb:
             bgr = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
-            _write(folder / f"img_{number + 1:05}.jpg", bgr)
-        if before is not None:
-            x, y = cv2.split(levels(dis.calc(before, grey, None), settings.bound))
-            _write(folder / f"x_{number:05}.jpg", x)
-            _write(folder / f"y_{number:05}.jpg", y)
+            _write_jpeg(folder / f"img_{number + 1:05}.jpg", bgr)
+        if previous is not None:
+            x, y = cv2.split(levels(dis.calc(previous, grey, None), settings.bound))
+            _write_jpeg(folder / f"x_{number:05}.jpg", x)
+            _write_jpeg(folder / f"y_{number:05}.jpg", y)
             on_frame()
-        before = grey
+        previous = grey
     if not number:
         raise DecodeError(f"{video} has one frame; flow needs two")
     return number
@@ -111,7 +111,7 @@ def _frames(video, short_side) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
             yield from transforms.resize_short_side(frames, short_side) if short_side else frames
 
 
-def _checked_grey(frame, before, video) -> UInt8[np.ndarray, "h w"]:
+def _checked_grey(frame, previous, video) -> UInt8[np.ndarray, "h w"]:
     height, width = frame.shape[:2]
     if min(height, width) < _MIN_SIDE:
         raise DecodeError(
@@ -119,10 +119,10 @@ def _checked_grey(frame, before, video) -> UInt8[np.ndarray, "h w"]:
             f" to {_MIN_SIDE} or more"
         )
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
-    if before is not None and grey.shape != before.shape:
+    if previous is not None and grey.shape != previous.shape:
         raise DecodeError(f"{video} changes its frame size on the way")
     return grey
 
 
-def _write(path, picture):
+def _write_jpeg(path, picture):
     path.write_bytes(cv2.imencode(".jpg", picture)[1].tobytes())  # cv2.imwrite hides a full disk

@@ -21,31 +21,35 @@ class Job(NamedTuple):
     """Those of the list."""
 
 
-def given(videos: Sequence[str], root: str) -> list[Job]:
+def jobs_of_videos(videos: Sequence[str], root: str) -> list[Job]:
     """Returns the jobs of videos named one by one.
 
     A folder is called by the path below `root`, or without one by the file's name alone; of either
     without the suffix. `InputError` for a video outside `root` and for two that share a folder.
     """
-    jobs = [Job(os.path.normpath(v), _below(v, root or os.path.dirname(v))) for v in videos]
-    return _checked_apart(jobs, "rename one" if root else "set --root to a folder above them")
+    jobs = [Job(os.path.normpath(v), _path_below(v, root or os.path.dirname(v))) for v in videos]
+    return _check_apart(jobs, "rename one" if root else "set --root to a folder above them")
 
 
-def listed(file: Path, root: str) -> list[Job]:
+def jobs_of_list(file: Path, root: str) -> list[Job]:
     """Returns the jobs of an annotation list, in its order, with their labels.
 
     Every number at the end of a line is a label. Folders are called by the path below `root`, or
-    else below the list's own folder. `InputError` as in `given`, and for a list that is none.
+    else below the list's own folder. `InputError` as in `jobs_of_videos`, and for a file that is no
+    list.
     """
     base = Path(root) if root else file.parent
-    labels_file = _labels_beside(file)
+    labels_file = _labels_file(file)
     names = [line.strip() for line in read_text(labels_file)] if labels_file.is_file() else []
     entries = read_entries(file, base, [name for name in names if name], multi_label=True)
     if not entries:
         raise InputError(f"{file} lists no videos; write one `path label` a line")
     paths = [os.path.normpath(base / entry.path) for entry in entries]
-    jobs = [Job(p, _below(p, base), e.labels) for p, e in zip(paths, entries, strict=True)]
-    return _checked_apart(jobs, "rename one")
+    jobs = [
+        Job(path, _path_below(path, base), entry.labels)
+        for path, entry in zip(paths, entries, strict=True)
+    ]
+    return _check_apart(jobs, "rename one")
 
 
 def list_path(file: Path, out: Path, jobs: Sequence[Job]) -> Path:
@@ -56,11 +60,11 @@ def list_path(file: Path, out: Path, jobs: Sequence[Job]) -> Path:
     """
     path = out / (f"{file.stem}.txt" if file.suffix.lower() == ".csv" else file.name)
     folders = {job.folder for job in jobs}
-    if path.exists() and not all(_is_of(line, folders) for line in read_text(path)):
+    if path.exists() and not all(_lists_one_of(line, folders) for line in read_text(path)):
         raise InputError(f"{path} lists other videos; rename {file} or choose another --out")
-    ours, theirs = _labels_beside(path), _labels_beside(file)
-    if ours.is_file() and theirs.is_file() and read_text(ours) != read_text(theirs):
-        raise InputError(f"{ours} names other labels than {theirs}; choose another --out")
+    written, given = _labels_file(path), _labels_file(file)
+    if written.is_file() and given.is_file() and read_text(written) != read_text(given):
+        raise InputError(f"{written} names other labels than {given}; choose another --out")
     return path
 
 
@@ -72,8 +76,8 @@ def write_list(path: Path, file: Path, jobs: Sequence[Job], counts: Mapping[str,
     kept = [job for job in jobs if job.folder in counts]
     rows = [" ".join(map(str, (job.folder, counts[job.folder], *job.labels))) for job in kept]
     _write_lines(path, rows)
-    if _labels_beside(file).is_file():
-        _write_lines(_labels_beside(path), read_text(_labels_beside(file)))
+    if _labels_file(file).is_file():
+        _write_lines(_labels_file(path), read_text(_labels_file(file)))
     return len(rows)
 
 
@@ -81,11 +85,11 @@ def _write_lines(path, lines):
     write_atomically(path, lambda out: out.write("".join(f"{line}\n" for line in lines).encode()))
 
 
-def _labels_beside(file) -> Path:
+def _labels_file(file) -> Path:
     return file.parent / "labels.txt"
 
 
-def _below(video, base) -> str:
+def _path_below(video, base) -> str:
     """The path of a video from `base` on, without its suffix."""
     path = os.path.relpath(os.path.abspath(video), os.path.abspath(base))
     if path == os.curdir or path.split(os.sep)[0] == os.pardir:
@@ -93,21 +97,21 @@ def _below(video, base) -> str:
     return PurePath(path).with_suffix("").as_posix()
 
 
-def _checked_apart(jobs, way_out) -> list[Job]:
+def _check_apart(jobs, way_out) -> list[Job]:
     """The jobs, if no folder is that of two videos, or lies in another's."""
     owners = {}
     for job in jobs:
         owners.setdefault(job.folder, job.video)
     for job in jobs:
         for folder in (job.folder, *map(str, PurePath(job.folder).parents)):
-            other = owners.get(folder, job.video)
-            if other != job.video:
+            owner = owners.get(folder, job.video)
+            if owner != job.video:
                 raise InputError(
-                    f"{other} and {job.video} would share the folder {folder}; {way_out}"
+                    f"{owner} and {job.video} would share the folder {folder}; {way_out}"
                 )
     return jobs
 
 
-def _is_of(line, folders) -> bool:
+def _lists_one_of(line, folders) -> bool:
     """Whether a line is `folder number...` of one of the folders, whose names may have spaces."""
     return any(line.rsplit(" ", count)[0] in folders for count in range(1, line.count(" ") + 1))

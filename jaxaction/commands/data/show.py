@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config.add_argument("--config", metavar="FILE[:VARIANT]")
     config.add_argument("--workdir", help="the directory of a training run, in place of --config")
     parser.add_argument("--out", required=True, metavar="FILE.png")
-    about = "as training draws its clips, or the views of the test (train)"
-    parser.add_argument("--split", choices=("train", "test"), default="train", help=about)
+    help_text = "as training draws its clips, or the views of the test (train)"
+    parser.add_argument("--split", choices=("train", "test"), default="train", help=help_text)
     parser.add_argument("--videos", type=int, default=6, help="how many (6)")
     parser.add_argument("--force", action="store_true", help="replace FILE.png if it exists")
 
@@ -37,12 +37,12 @@ def main(args: argparse.Namespace) -> int:
     """Draws the first videos of an epoch, or of the test, and says what is on the sheet."""
     if args.videos < 1:
         raise InputError(f"--videos {args.videos}: give 1 or more")
-    out = _checked_out(Path(args.out), args.force)
+    out = _check_out(Path(args.out), args.force)
     config = flags.apply_overrides(_config(args), args.overrides)
     source, where = build.open_source(config, args.split, num_classes=0)
     if not len(source):
         raise InputError(f"{where} has no videos")
-    how, rows = (_train if args.split == "train" else _test)(config, source)
+    how, rows = (_train_clips if args.split == "train" else _test_views)(config, source)
     videos = min(args.videos, len(source))
     rows = itertools.chain.from_iterable(itertools.islice(rows, videos))
     sheet = show_sheet.draw(f"{where}: {how}", rows)
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked_out(out: Path, force: bool) -> Path:
+def _check_out(out: Path, force: bool) -> Path:
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out}: the sheet is a PNG; name it {out}.png")
     if not out.parent.is_dir():
@@ -77,7 +77,7 @@ def _config(args: argparse.Namespace) -> ConfigDict:
     )
 
 
-def _train(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
+def _train_clips(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
     """How training makes clips, and its clips, endlessly; one a video."""
     transform = setup.train_transform(config)
     batches = data.train_loader(source, transform, 1, config.train.seed, num_threads=0)
@@ -94,7 +94,7 @@ def _train(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
     return f"{how} of {transform.size[0]}x{transform.size[1]}", rows()
 
 
-def _test(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
+def _test_views(config: ConfigDict, source: Any) -> tuple[str, Iterator[list[Row]]]:
     """The protocol of the test, and the views of its videos, a row each."""
     protocol = build.protocol(config.test)
     batches = data.test_loader(source, protocol, 1, num_threads=0)
@@ -118,10 +118,10 @@ def _title(source: Any, batch: dict[str, np.ndarray]) -> str:
     """`archery/a.mp4  3 archery`; of a multi-label video all its labels."""
     label = batch["label"][0]
     labels = [int(label)] if label.ndim == 0 else np.flatnonzero(label).tolist()
-    named = [_named(i, source.label_names) for i in labels]
-    return f"{source.id(int(batch['index'][0]))}  {', '.join(named)}"
+    texts = [_label_text(i, source.label_names) for i in labels]
+    return f"{source.id(int(batch['index'][0]))}  {', '.join(texts)}"
 
 
-def _named(label: int, names: tuple[str, ...]) -> str:
+def _label_text(label: int, names: tuple[str, ...]) -> str:
     name = names[label] if label < len(names) else str(label)
     return name if name == str(label) else f"{label} {name}"

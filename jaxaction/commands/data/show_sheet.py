@@ -33,35 +33,35 @@ def draw(heading: str, rows: Iterable[Row]) -> Picture:
     """
     blocks = [(row.title, _strip(row)) for row in rows]
     width = max(strip.shape[1] for _, strip in blocks)
-    width = max(width, min(_width(heading), COLUMNS * LARGEST))
-    parts = [_line(heading, width)]
+    width = max(width, min(_text_width(heading), COLUMNS * LARGEST))
+    stripes = [_text_line(heading, width)]
     for title, strip in blocks:
-        parts += [_line(title, width), _padded(strip, width)]
-    return np.concatenate(parts)
+        stripes += [_text_line(title, width), _pad_right(strip, width)]
+    return np.concatenate(stripes)
 
 
 def _strip(row: Row) -> Picture:
-    frames = _some(_apart(row.clip, row.channels))
+    frames = _evenly_spread(_unstack(row.clip, row.channels))
     if row.channels == 3:
-        return _beside(frames)
+        return _side_by_side(frames)
     x_and_y = np.moveaxis(frames, 3, 0)[..., None]
-    return np.concatenate([_beside(np.repeat(axis, 3, axis=-1)) for axis in x_and_y])
+    return np.concatenate([_side_by_side(np.repeat(axis, 3, axis=-1)) for axis in x_and_y])
 
 
-def _apart(clip: UInt8[np.ndarray, "t h w s*c"], channels: int) -> UInt8[np.ndarray, "t*s h w c"]:
+def _unstack(clip: UInt8[np.ndarray, "t h w s*c"], channels: int) -> UInt8[np.ndarray, "t*s h w c"]:
     """Frames that are channels of one, one after the other."""
     t, height, width, every = clip.shape
     frames = clip.reshape(t, height, width, every // channels, channels)
     return np.moveaxis(frames, 3, 1).reshape(-1, height, width, channels)
 
 
-def _some(frames: UInt8[np.ndarray, "t h w c"]) -> UInt8[np.ndarray, "s h w c"]:
+def _evenly_spread(frames: UInt8[np.ndarray, "t h w c"]) -> UInt8[np.ndarray, "s h w c"]:
     if len(frames) <= COLUMNS:
         return frames
     return frames[np.round(np.linspace(0, len(frames) - 1, COLUMNS)).astype(int)]
 
 
-def _small(frame: Picture) -> Picture:
+def _shrink(frame: Picture) -> Picture:
     scale = LARGEST / max(frame.shape[:2])
     if scale >= 1:
         return np.ascontiguousarray(frame)
@@ -69,17 +69,17 @@ def _small(frame: Picture) -> Picture:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _beside(frames: UInt8[np.ndarray, "t h w 3"]) -> Picture:
+def _side_by_side(frames: UInt8[np.ndarray, "t h w 3"]) -> Picture:
     edge = ((0, GAP), (0, GAP), (0, 0))
-    spaced = [np.pad(_small(frame), edge, constant_values=PAPER) for frame in frames]
+    spaced = [np.pad(_shrink(frame), edge, constant_values=PAPER) for frame in frames]
     return np.concatenate(spaced, axis=1)
 
 
-def _line(text: str, width: int) -> Picture:
+def _text_line(text: str, width: int) -> Picture:
     """The text on a line of its own, its end left out where there is no room."""
     text = text.encode("ascii", "replace").decode()
-    if _width(text) > width:
-        while text and _width(f"{text}...") > width:
+    if _text_width(text) > width:
+        while text and _text_width(f"{text}...") > width:
             text = text[:-1]
         text += "..."
     line = np.full((TEXT_HEIGHT, width, 3), PAPER, np.uint8)
@@ -87,10 +87,10 @@ def _line(text: str, width: int) -> Picture:
     return cv2.putText(line, text, where, cv2.FONT_HERSHEY_SIMPLEX, 0.4, INK, 1, cv2.LINE_AA)
 
 
-def _width(text: str) -> int:
+def _text_width(text: str) -> int:
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0] + 4
 
 
-def _padded(strip: Picture, width: int) -> Picture:
+def _pad_right(strip: Picture, width: int) -> Picture:
     missing = width - strip.shape[1]
     return np.pad(strip, ((0, 0), (0, missing), (0, 0)), constant_values=PAPER)

@@ -20,21 +20,23 @@ class Shape(NamedTuple):
 
 def background(side: int, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
     """Returns a random texture of two dark colours."""
-    return texture(side, *rng.uniform(0, 100, (2, 3)), int(rng.integers(5, 13)), rng)
+    colour, other_colour = rng.uniform(0, 100, (2, 3))
+    return texture(side, colour, other_colour, int(rng.integers(5, 13)), rng)
 
 
 def shape(rng: np.random.Generator) -> Shape:
     """Returns a random longish shape with a texture of two bright colours."""
-    picture = texture(_PATCH, *rng.uniform(90, 255, (2, 3)), int(rng.integers(3, 7)), rng)
+    colour, other_colour = rng.uniform(90, 255, (2, 3))
+    picture = texture(_PATCH, colour, other_colour, int(rng.integers(3, 7)), rng)
     return Shape(picture, _outline(rng)[..., None])
 
 
-def texture(side, colour, other, cells, rng) -> Float[np.ndarray, "h w 3"]:
+def texture(side, colour, other_colour, cells, rng) -> Float[np.ndarray, "h w 3"]:
     """Returns a smooth random blend of two colours, `cells` blobs across."""
     blend = rng.uniform(-0.3, 1.3, (cells, cells)).astype(np.float32)
     blend = cv2.resize(blend, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
     blend = np.clip(blend, 0, 1)
-    picture = (1 - blend) * colour + blend * other
+    picture = (1 - blend) * colour + blend * other_colour
     return np.clip(picture, 0, 255).astype(np.float32)
 
 

@@ -27,12 +27,12 @@ class Unusable(Exception):
     def running(cls, name: str) -> "Unusable":
         """The reason to refuse a file that names code, such as "posix.system"."""
         rule = "it is not a checkpoint of weights, get it from its authors again"
-        return cls(f"would run {shown(name)}; {rule}")
+        return cls(f"would run {printable(name)}; {rule}")
 
 
-def shown(said: str) -> str:
-    """Returns the first 100 letters of what a file says, as part of a line: nothing ends it."""
-    return said[:100] if said[:100].isprintable() else ascii(said[:100])
+def printable(text: str) -> str:
+    """Returns the first 100 letters of a text from a file, escaped if they would break the line."""
+    return text[:100] if text[:100].isprintable() else ascii(text[:100])
 
 
 class Inert:
@@ -65,7 +65,7 @@ class Placeholder(Inert):
     append = extend = add = _swallow
 
 
-class Known(Inert):
+class KnownFunction(Inert):
     """A function of this project under the name that pickles have for it.
 
     A call first hands the lengths of its arguments to `pay`: a function's work is linear in them.

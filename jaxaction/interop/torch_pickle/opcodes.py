@@ -14,7 +14,7 @@ GETS = ("GET", "BINGET", "LONG_BINGET")
 HASHED_DEEPLY = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
 
 
-def check(file: BinaryIO) -> None:
+def check_opcodes(file: BinaryIO) -> None:
     """Leaves `file` behind the STOP of the pickle that it stands at; builds nothing.
 
     ValueError or another Exception if the pickle is malformed, or larger or deeper than any
@@ -84,10 +84,10 @@ class Nesting:
 
     def _pop(self, wanted):
         popped = []
-        below = len(wanted)
+        count = len(wanted)
         if pickletools.markobject in wanted:
-            below = wanted.index(pickletools.markobject)
+            count = wanted.index(pickletools.markobject)
             while (item := self._stack.pop()) is not None:
                 popped.append(item)
-        popped += [self._stack.pop() for _ in range(below)]
+        popped += [self._stack.pop() for _ in range(count)]
         return [item for item in popped if item]

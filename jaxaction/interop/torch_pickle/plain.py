@@ -8,7 +8,7 @@ import numpy as np
 from jaxaction.interop.torch_pickle.objects import (
     Dropped,
     Dtype,
-    Known,
+    KnownFunction,
     Placeholder,
     Storage,
     StorageKind,
@@ -26,7 +26,7 @@ class Arrays:
     """
 
     def __init__(self, fetch: Callable[[str], bytes], order: str, max_bytes: int):
-        self._fetch, self._order, self._left = fetch, order, max_bytes
+        self._fetch, self._order, self._bytes_left = fetch, order, max_bytes
         self._values: dict[tuple[str, str], np.ndarray] = {}
 
     def storage(self, storage: Storage, dtype: Dtype) -> np.ndarray:
@@ -56,8 +56,8 @@ class Arrays:
             offset=tensor.offset * values.itemsize if 0 not in tensor.shape else 0,
             strides=[stride * values.itemsize for stride in tensor.strides],
         )
-        self._left -= array.nbytes
-        if self._left < 0:
+        self._bytes_left -= array.nbytes
+        if self._bytes_left < 0:
             raise ValueError("tensors far larger than the file")
         return array
 
@@ -67,14 +67,14 @@ class Plain:
 
     def __init__(self, arrays: Arrays):
         self._arrays = arrays
-        self._done: dict[int, Any] = {}
+        self._converted_values: dict[int, Any] = {}
 
     def __call__(self, value: Any) -> Any:
-        if id(value) not in self._done:
-            self._done[id(value)] = self._converted(value)
-        return self._done[id(value)]
+        if id(value) not in self._converted_values:
+            self._converted_values[id(value)] = self._convert(value)
+        return self._converted_values[id(value)]
 
-    def _converted(self, value):
+    def _convert(self, value):
         match value:
             case Value():
                 return value.value
@@ -86,19 +86,19 @@ class Plain:
                 return value.name
             case StorageKind():
                 return Dropped(f"torch.storage of {value.dtype.name}")
-            case Known() | Placeholder() | type():
+            case KnownFunction() | Placeholder() | type():
                 return Dropped(value.name)
             case list() | dict() | tuple() | set() | frozenset():
                 return self._container(value)
         return value
 
     def _container(self, value):
-        """A list or dict is in `_done` before its items, which may hold it in turn."""
+        """A list or dict is in `_converted_values` before its items, which may hold it in turn."""
         if isinstance(value, list):
-            self._done[id(value)] = items = []
+            self._converted_values[id(value)] = items = []
             items.extend(map(self, value))
         elif isinstance(value, dict):
-            self._done[id(value)] = items = {}
+            self._converted_values[id(value)] = items = {}
             items.update((self._key(key), self(item)) for key, item in value.items())
         elif isinstance(value, tuple):
             items = tuple(map(self, value))

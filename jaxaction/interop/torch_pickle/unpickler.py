@@ -9,7 +9,7 @@ from jaxaction.interop.torch_pickle.names import runs_code
 from jaxaction.interop.torch_pickle.objects import (
     Dtype,
     Inert,
-    Known,
+    KnownFunction,
     Placeholder,
     Storage,
     StorageKind,
@@ -35,7 +35,7 @@ def load(file: BinaryIO) -> Pickled:
     in it runs code; any other Exception if the pickle is malformed.
     """
     start = file.tell()
-    opcodes.check(file)
+    opcodes.check_opcodes(file)
     end = file.tell()
     file.seek(start)
     reader = Unpickler(file, end - start)
@@ -50,25 +50,25 @@ class Unpickler(pickle.Unpickler):
     def __init__(self, file: BinaryIO, length: int):
         super().__init__(file, encoding="latin1")
         self.dtypes: dict[str, Dtype] = {}
-        self._left = 8 * length + FREE_COST
+        self._bytes_left = 8 * length + FREE_COST
         self._placeholders: dict[str, type[Placeholder]] = {}
 
     def find_class(self, module: str, name: str) -> Inert | type[Placeholder]:
         """Returns the table's entry or a Placeholder; Unusable if the name is of RUNS_CODE."""
         if len(module) + len(name) > MAX_NAME:
             raise ValueError(f"a name of more than {MAX_NAME} letters")
-        given = f"{module}.{name}"
-        full = f"builtins.{name}" if module == "__builtin__" else given
-        if full in FUNCTIONS:
-            return Known(full, FUNCTIONS[full], self._pay)
-        if full in CONSTANTS:
-            return CONSTANTS[full]
-        if runs_code(full):
-            raise Unusable.running(given)
-        if full not in self._placeholders:
+        stored_name = f"{module}.{name}"
+        full_name = f"builtins.{name}" if module == "__builtin__" else stored_name
+        if full_name in FUNCTIONS:
+            return KnownFunction(full_name, FUNCTIONS[full_name], self._pay)
+        if full_name in CONSTANTS:
+            return CONSTANTS[full_name]
+        if runs_code(full_name):
+            raise Unusable.running(stored_name)
+        if full_name not in self._placeholders:
             self._pay(NAME_COST)
-            self._placeholders[full] = type("Placeholder", (Placeholder,), {"name": full})
-        return self._placeholders[full]
+            self._placeholders[full_name] = type("Placeholder", (Placeholder,), {"name": full_name})
+        return self._placeholders[full_name]
 
     def persistent_load(self, pid: Any) -> Any:
         """Returns the storage that `pid` describes; for a module's source, the class beside it."""
@@ -82,6 +82,6 @@ class Unpickler(pickle.Unpickler):
         return Storage(key, kind.dtype, start, numel)
 
     def _pay(self, cost):
-        self._left -= cost
-        if self._left < 0:
+        self._bytes_left -= cost
+        if self._bytes_left < 0:
             raise ValueError("it asks for far more memory than it fills")

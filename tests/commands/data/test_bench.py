@@ -44,7 +44,7 @@ def test_every_figure_of_a_config_is_measured(folder, capsys):
     assert run(folder, "--seconds", "0.1") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("tsn (") and "on 12 videos, batch 4;" in lines[0]
-    for name in ("decode", "transform", "whole", "1 thread (data.num_threads)", "training step"):
+    for name in ("decode", "transform", "total", "1 thread (data.num_threads)", "training step"):
         (line,) = [line for line in lines if line.startswith(name)]
         assert float(line.split()[-1]) > 0
     assert "is the bottleneck" in lines[-1] or "are the bottleneck" in lines[-1]
@@ -60,11 +60,11 @@ def test_stages_leave_unreadable_videos_out(folder, tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
     (tmp_path / "l.txt").write_text(f"bad.mp4 0\n{folder}/train0.mp4 0\n")
     transform = data.TrainTransform("clips", 2, 1, 20, "random", (16, 16), 0.5)
-    found = bench_rates.stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
-    assert found.decode > 0 and found.whole == sum(found)
+    found = bench_rates.measure_stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
+    assert found.decode > 0 and found.total == sum(found)
     (tmp_path / "l.txt").write_text("bad.mp4 0\n")
     with pytest.raises(InputError, match="none of the 1 videos can be read; the last: .*bad.mp4"):
-        bench_rates.stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
+        bench_rates.measure_stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
 
 
 def test_a_rate_is_the_median_over_rounds(monkeypatch):

@@ -125,7 +125,7 @@ def test_only_files_of_one_size_are_compared(folder, clips):
     other = bytearray(clips[0])
     other[-1] ^= 1
     (folder / "same size.mp4").write_bytes(other)
-    assert inspect_videos.same_content([folder / "0.mp4", folder / "same size.mp4"], 2) == []
+    assert inspect_videos.find_copies([folder / "0.mp4", folder / "same size.mp4"], 2) == []
 
 
 def test_a_video_of_both_lists_is_a_leak(folder, run):
@@ -166,7 +166,7 @@ def test_labels_without_a_video_or_a_name_are_told(folder, run):
 def test_rare_labels_and_the_last_unused_ones_are_remarks(tmp_path):
     written(tmp_path, "labels.txt", "a", "b", "c", "d")
     labels = [0] * 25 + [1] * 21 + [2] * 2
-    videos = [check_lists.Listed("", "", "", (label,)) for label in labels]
+    videos = [check_lists.ListedVideo("", "", "", (label,)) for label in labels]
     assert list(check_lists.label_problems(str(tmp_path / "l.txt"), videos)) == []
     unused, rare = check_lists.label_remarks(str(tmp_path / "l.txt"), videos)
     assert unused.endswith("no video has label 3, the last of labels.txt beside it")
@@ -245,7 +245,7 @@ def test_what_is_no_list_ends_with_one_line(folder, run, argv, said):
 
 def test_progress_is_told_now_and_then(capsys, monkeypatch):
     monkeypatch.setattr(inspect_videos, "SECONDS_BETWEEN_LINES", -1.0)
-    assert inspect_videos.in_threads(str, [1, 2], 2, "decoded") == ["1", "2"]
+    assert inspect_videos.map_in_threads(str, [1, 2], 2, "decoded") == ["1", "2"]
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(",")[0] for line in lines] == [
         "decoded 1 of 2 videos",

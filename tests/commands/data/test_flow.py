@@ -171,7 +171,7 @@ def test_resuming_leaves_finished_folders_and_redoes_others(moving, tmp_path, ca
 
 
 def test_what_is_interrupted_never_looks_finished(moving, tmp_path):
-    settings = flow_frames.Settings(20.0, 0, False)
+    settings = flow_frames.FlowSettings(bound=20.0, short_side=0, rgb=False)
 
     def interrupt():
         raise KeyboardInterrupt

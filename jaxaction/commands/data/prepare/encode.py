@@ -36,27 +36,28 @@ class Encoded(NamedTuple):
     """Of a file that lacks a part: `is cut off or damaged: 81 of 280 frames can be decoded`."""
 
 
-def prepared(path: str | Path, encoding: Encoding) -> Encoded:
+def prepare_video(path: str | Path, encoding: Encoding) -> Encoded:
     """Returns the video file as it shall be stored; every frame of it was decoded once.
 
     `DecodeError` or `OSError`, with the reason, where that can't be.
     """
     data = Path(path).read_bytes()
-    found = _checked_anew(data, encoding) if encoding.gop else _checked(data)
-    return found._replace(problem=truncated.problem(found.frames, truncated.header_frames(data)))
+    encoded = _reencode_checked(data, encoding) if encoding.gop else _decode_checked(data)
+    problem = truncated.describe_truncation(encoded.frames, truncated.header_frames(data))
+    return encoded._replace(problem=problem)
 
 
-def _checked_anew(data: bytes, encoding: Encoding) -> Encoded:
-    found = reencoded(data, encoding)
-    again = _checked(found.data)
-    if again.frames != found.frames:
+def _reencode_checked(data: bytes, encoding: Encoding) -> Encoded:
+    encoded = reencode(data, encoding)
+    checked = _decode_checked(encoded.data)
+    if checked.frames != encoded.frames:
         raise decode.DecodeError(
-            f"encoded anew it has {again.frames} frames in place of {found.frames}"
+            f"encoded anew it has {checked.frames} frames in place of {encoded.frames}"
         )
-    return again
+    return checked
 
 
-def _checked(data: bytes) -> Encoded:
+def _decode_checked(data: bytes) -> Encoded:
     with decode.open_video(data) as video:
         frames = sum(1 for _ in video.frames())
     if not frames:
@@ -66,7 +67,7 @@ def _checked(data: bytes) -> Encoded:
     return Encoded(data, frames)
 
 
-def reencoded(data: bytes, encoding: Encoding) -> Encoded:
+def reencode(data: bytes, encoding: Encoding) -> Encoded:
     """Returns the video as an mp4 of h264 with all its frames, at their times, upright.
 
     Every `gop`-th frame is a key frame, there are no B-frames and no sound. Sides are even, the
@@ -99,7 +100,7 @@ class _Encoder:
         """Takes the next frame."""
         number = len(self._times)
         self._times.append(frame.pts)
-        frame = _upright(frame)
+        frame = _turn_upright(frame)
         if self._stream is None:
             self._stream = self._new_stream(frame)
         frame = self._resize.reformat(
@@ -118,7 +119,7 @@ class _Encoder:
         """Returns the file, in which frame i is shown at the i-th of the frames' times."""
         self._packets += self._stream.encode(None)
         self._stream.time_base = self._time_base  # what the container will count in
-        times = _rising(self._times, max(1, round(1 / (self._rate * self._time_base))))
+        times = _rising_times(self._times, max(1, round(1 / (self._rate * self._time_base))))
         for packet, time in zip(self._packets, times, strict=True):
             packet.pts = packet.dts = time
             packet.time_base = self._time_base
@@ -150,7 +151,7 @@ def _size(frame, short_side) -> tuple[int, int]:
     return min(width, max(2, frame.width // 2 * 2)), min(height, max(2, frame.height // 2 * 2))
 
 
-def _rising(times: Iterable[int | None], step: int) -> list[int]:
+def _rising_times(times: Iterable[int | None], step: int) -> list[int]:
     """Returns as many times, not negative and strictly rising: the given ones in order.
 
     Of files that give a frame no time, those that are `step` apart.
@@ -160,13 +161,13 @@ def _rising(times: Iterable[int | None], step: int) -> list[int]:
         return [i * step for i in range(len(times))]
     ordered = sorted(times)
     shift = min(ordered[0], 0)
-    found: list[int] = []
+    rising: list[int] = []
     for time in ordered:
-        found.append(max(time - shift, found[-1] + 1 if found else 0))
-    return found
+        rising.append(max(time - shift, rising[-1] + 1 if rising else 0))
+    return rising
 
 
-def _upright(frame: av.VideoFrame) -> av.VideoFrame:
+def _turn_upright(frame: av.VideoFrame) -> av.VideoFrame:
     """Returns the frame as a player shows it: mirrored and turned as its display matrix says."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -176,10 +177,10 @@ def _upright(frame: av.VideoFrame) -> av.VideoFrame:
     flip_x, flip_y = (c < 0, b < 0) if swap else (a < 0, d < 0)
     if not (swap or flip_x or flip_y):
         return frame
-    return _turned(frame, swap, flip_x, flip_y)
+    return _turn(frame, swap, flip_x, flip_y)
 
 
-def _turned(frame, swap, flip_x, flip_y) -> av.VideoFrame:
+def _turn(frame, swap, flip_x, flip_y) -> av.VideoFrame:
     planes = frame.reformat(format="yuv444p", threads=1).to_ndarray()  # [3, h, w]
     planes = planes.swapaxes(1, 2) if swap else planes
     planes = planes[:, :: -1 if flip_y else 1, :: -1 if flip_x else 1]

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from jaxaction.commands.data import prepare, prepare_progress, prepare_shards
-from jaxaction.commands.data.prepare_threads import in_order
+from jaxaction.commands.data.prepare import command, progress, shards
+from jaxaction.commands.data.prepare.threads import in_order
 from jaxaction.data import decode, tfds_sources
 from jaxaction.errors import InputError
-from tests.commands.data.preparing import clip, contents, run, write
+from tests.commands.data.prepare.preparing import clip, contents, run, write
 from tests.data.videos import encoded
 
 FOLDERS = {
@@ -110,7 +110,7 @@ def test_the_flags_of_several_labels_say_so(tmp_path, capsys):
 
 
 def test_several_shards_keep_the_order_of_the_list(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
+    monkeypatch.setattr(shards, "SPLIT_SHARDS", 3)  # of 2 videos
     files = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
     files["train/archery/2.mp4"] = files["train/archery/3.mp4"] = b""  # a whole shard
     run("kinetics/400", write(tmp_path / "in", files), tmp_path, "--threads", "3")
@@ -158,7 +158,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
 
 
 def test_the_reader_names_the_command_for_all_that_is_made_of_files():
-    assert {*tfds_sources.FROM_FILES, "ucf101"} == set(prepare.KNOWN)
+    assert {*tfds_sources.FROM_FILES, "ucf101"} == set(command.DATA_SETS)
 
 
 def test_a_name_without_its_config_is_told_which_there_are(tmp_path):
@@ -184,10 +184,10 @@ def test_videos_run_ahead_no_further_than_they_may():
 
 def test_progress_tells_rate_and_time_left(capsys, monkeypatch):
     clock = iter(np.arange(0, 1000, 5.0))
-    monkeypatch.setattr(prepare_progress.time, "monotonic", lambda: next(clock))
-    progress = prepare_progress.Progress(total=8, done=2)
-    assert list(progress.watched(iter("abcdef"))) == list("abcdef")
-    progress.close()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    counter = progress.Progress(total=8, done=2)
+    assert list(counter.count(iter("abcdef"))) == list("abcdef")
+    counter.close()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "2 of 8 videos are done already"
     assert lines[1] == "4/8  0.1 videos/s  left 0:30"

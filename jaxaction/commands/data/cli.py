@@ -2,7 +2,8 @@
 
 import argparse
 
-from jaxaction.commands.data import bench, check, flow, prepare, show
+from jaxaction.commands.data import bench, check, flow, show
+from jaxaction.commands.data.prepare import command as prepare
 from jaxaction.errors import InputError
 
 # Each module has `add_arguments(parser)` and `main(args)`, the exit code.
@@ -14,15 +15,17 @@ COMMANDS = {
     "flow": (flow, "compute the optical flow of videos, as pictures"),
 }
 WITH_CONFIG = ("show", "bench")  # take --config.key=value
+CONFIG_NOTE = "Every value of the config can be set: --config.key=value."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `jaxaction data`."""
     commands = parser.add_subparsers(dest="data_command", required=True, metavar="COMMAND")
-    for name, (module, about) in COMMANDS.items():
-        more = "Every value of the config can be set: --config.key=value."
-        more = more if name in WITH_CONFIG else ""
-        module.add_arguments(commands.add_parser(name, help=about, description=about, epilog=more))
+    for name, (module, help_text) in COMMANDS.items():
+        epilog = CONFIG_NOTE if name in WITH_CONFIG else ""
+        module.add_arguments(
+            commands.add_parser(name, help=help_text, description=help_text, epilog=epilog)
+        )
 
 
 def main(args: argparse.Namespace) -> int:

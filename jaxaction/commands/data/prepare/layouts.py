@@ -6,8 +6,15 @@ import os
 import re
 from pathlib import Path
 
-from jaxaction.commands.data.prepare_lists import SPLITS, Files, Listed, Listing, read_text, walk
-from jaxaction.commands.data.prepare_lists import first_file as first
+from jaxaction.commands.data.prepare.listing import (
+    SPLITS,
+    Files,
+    ListedVideo,
+    Listing,
+    first_file,
+    read_text,
+    walk,
+)
 from jaxaction.data.annotations import AnnotationSource, annotation_source
 from jaxaction.errors import InputError
 
@@ -28,11 +35,11 @@ def something_something_v2(root: Path, config: str) -> Listing:
     numbers = _something_labels(folders, root)
     files, notes, splits = Files(root), [], {}
     for word in ("train", "validation", "test"):
-        path = first(folders, rf"{_PREFIX}{word}\.json")
+        path = first_file(folders, rf"{_PREFIX}{word}\.json")
         if not path:
             continue
-        answers = _answers(first(folders, rf"{_PREFIX}test-answers\.csv"))
-        videos = _something_videos(path, _json(path, list), numbers, answers, files)
+        answers = _answers(first_file(folders, rf"{_PREFIX}test-answers\.csv"))
+        videos = _something_videos(path, _read_json(path, list), numbers, answers, files)
         if videos:
             splits[word] = videos
         else:
@@ -44,13 +51,13 @@ def something_something_v2(root: Path, config: str) -> Listing:
 
 
 def _something_labels(folders, root) -> dict[str, int]:
-    path = first(folders, rf"{_PREFIX}labels\.json")
+    path = first_file(folders, rf"{_PREFIX}labels\.json")
     if not path:
         raise InputError(
             f"{root} holds neither labels.json nor something-something-v2-labels.json; "
             "put the official json files there, or into its folder labels"
         )
-    content = _json(path, dict)
+    content = _read_json(path, dict)
     try:
         numbers = {name: int(number) for name, number in content.items()}
     except (TypeError, ValueError):
@@ -60,7 +67,7 @@ def _something_labels(folders, root) -> dict[str, int]:
     return numbers
 
 
-def _something_videos(path, entries, numbers, answers, files) -> list[Listed]:
+def _something_videos(path, entries, numbers, answers, files) -> list[ListedVideo]:
     """The entries with a label; `InputError` for one that labels.json doesn't know."""
     videos = []
     for entry in entries:
@@ -73,7 +80,7 @@ def _something_videos(path, entries, numbers, answers, files) -> list[Listed]:
             continue
         if name not in numbers:
             raise InputError(f"{path}: {name!r} of video {id} is not in labels.json beside it")
-        videos.append(Listed(id, files.find(id), numbers[name]))
+        videos.append(ListedVideo(id, files.find(id), numbers[name]))
     return videos
 
 
@@ -82,14 +89,14 @@ def _answers(path) -> dict[str, str]:
     return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
-def _json(path, kind):
+def _read_json(path, expected):
     try:
-        found = json.loads(read_text(path))
+        content = json.loads(read_text(path))
     except ValueError as error:
         raise InputError(f"{path} is no JSON: {error}") from None
-    if not isinstance(found, kind):
-        raise InputError(f"{path} does not hold a {kind.__name__}; take the official file")
-    return found
+    if not isinstance(content, expected):
+        raise InputError(f"{path} does not hold a {expected.__name__}; take the official file")
+    return content
 
 
 def hmdb51(root: Path, config: str) -> Listing:
@@ -106,17 +113,17 @@ def hmdb51(root: Path, config: str) -> Listing:
             "test_train_splits.rar (testTrainMulti_7030_splits) there"
         )
     files, names = Files(root), tuple(sorted(lists))
-    splits: dict[str, list[Listed]] = {"train": [], "test": []}
+    splits: dict[str, list[ListedVideo]] = {"train": [], "test": []}
     for label, name in enumerate(names):
         for video, split in _hmdb51_lines(lists[name]):
             path = files.find(os.path.splitext(video)[0], (name,))
-            splits[split].append(Listed(f"{name}/{video}", path, label))
+            splits[split].append(ListedVideo(f"{name}/{video}", path, label))
     return Listing("hmdb51", config, names, splits)
 
 
 def _hmdb51_lines(path) -> list[tuple[str, str]]:
     """(file, split) of the lines that are used."""
-    found = []
+    lines = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
         if not line.strip():
             continue
@@ -124,8 +131,8 @@ def _hmdb51_lines(path) -> list[tuple[str, str]]:
         if use not in ("0", *_HMDB51_SPLITS) or not video.strip():
             raise InputError(f"{path}:{number}: {line!r} is not `name.avi 0|1|2`")
         if use != "0":
-            found.append((video.strip(), _HMDB51_SPLITS[use]))
-    return found
+            lines.append((video.strip(), _HMDB51_SPLITS[use]))
+    return lines
 
 
 def video_list(multi_label: bool, root: Path, config: str) -> Listing:
@@ -133,20 +140,20 @@ def video_list(multi_label: bool, root: Path, config: str) -> Listing:
     del config  # there are none
     sources = {}
     for word, split in SPLITS.items():
-        path = first((root,), rf"{word}\.(?:txt|csv)")
+        path = first_file((root,), rf"{word}\.(?:txt|csv)")
         if path and split not in sources:
-            sources[split] = _source(path, root, multi_label)
+            sources[split] = _list_source(path, root, multi_label)
     if not sources:
         raise InputError(f"{root} holds no train.txt, val.txt or test.txt (nor .csv)")
     splits = {
-        split: [_listed(root, source[i]) for i in range(len(source))]
+        split: [_listed_video(root, source[i]) for i in range(len(source))]
         for split, source in sources.items()
     }
     names = max((source.label_names for source in sources.values()), key=len)
     return Listing("video_list", "", names, splits, multi_label=multi_label)
 
 
-def _source(path, root, multi_label) -> AnnotationSource:
+def _list_source(path, root, multi_label) -> AnnotationSource:
     try:
         return annotation_source(path, root, multi_label=multi_label)
     except InputError as error:
@@ -154,11 +161,11 @@ def _source(path, root, multi_label) -> AnnotationSource:
         raise InputError(message.replace("data.root", "--from")) from None
 
 
-def _listed(root, record) -> Listed:
+def _listed_video(root, record) -> ListedVideo:
     if not isinstance(record.video, str | os.PathLike):
         raise InputError(
             f"{record.id} is a folder of frames; jaxaction data prepare takes video files, and "
             "train.py reads folders of frames as they are"
         )
     # An absolute path stays one when it is joined with the folder.
-    return Listed(record.id, record.id if os.path.isfile(record.video) else "", record.label)
+    return ListedVideo(record.id, record.id if os.path.isfile(record.video) else "", record.label)

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core import example_serializer, naming
 
-from jaxaction.commands.data.prepare_lists import Listed, Listing
-from jaxaction.commands.data.prepare_shards import Shard, Workspace, Written, write_json
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
+from jaxaction.commands.data.prepare.shards import Shard, ShardSummary, Workspace, write_json
 from jaxaction.evaluation import results
 
 VERSION = "1.0.0"
@@ -29,21 +29,21 @@ def features(listing: Listing) -> tfds.features.FeaturesDict:
     )
 
 
-def serializer(listing: Listing) -> Callable[[Listed, bytes], bytes]:
+def serializer(listing: Listing) -> Callable[[ListedVideo, bytes], bytes]:
     """Returns the function that makes a record of a video and its bytes."""
-    kinds = features(listing)
-    to_bytes = example_serializer.ExampleSerializer(kinds.get_serialized_info())
+    feature_dict = features(listing)
+    to_bytes = example_serializer.ExampleSerializer(feature_dict.get_serialized_info())
 
-    def serialize(video: Listed, data: bytes) -> bytes:
+    def serialize(video: ListedVideo, data: bytes) -> bytes:
         label = video.label
         labels = {"labels": list(label)} if listing.multi_label else {"label": label}
         example = {"id": video.id, "video": data, **labels}
-        return to_bytes.serialize_example(kinds.encode_example(example))
+        return to_bytes.serialize_example(feature_dict.encode_example(example))
 
     return serialize
 
 
-def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[str, Any]) -> dict:
+def finish(work: Workspace, listing: Listing, shards: list[Shard], origin: dict[str, Any]) -> dict:
     """Names the finished shards as TFDS does, writes metadata and report, and returns the report.
 
     A split of which nothing could be stored is left out.
@@ -54,21 +54,21 @@ def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[s
         for split, video in listing.missing
     ]
     for split in listing.splits:
-        parts = [(shard, work.written(shard)) for shard in shards if shard.split == split]
-        kept = [(shard, part) for shard, part in parts if part.records]
-        total = Written()
-        for _, part in parts:
-            total.merge(part)
-        if kept:
-            infos.append(_place(work, listing.name, split, kept))
+        summaries = [(shard, work.summary(shard)) for shard in shards if shard.split == split]
+        stored = [(shard, summary) for shard, summary in summaries if summary.records]
+        total = ShardSummary()
+        for _, summary in summaries:
+            total.merge(summary)
+        if stored:
+            infos.append(_place_shards(work, listing.name, split, stored))
         splits[split] = _counts(listing, split, total)
-        skipped += [{"split": split, "id": id, "reason": why} for id, why in total.skipped]
+        skipped += [{"split": split, "id": id, "reason": reason} for id, reason in total.skipped]
         notes += [f"{split}: {id} {problem}" for id, problem in total.problems]
     _write_info(work, listing, infos)
     report = {
         "name": listing.full_name,
         "version": VERSION,
-        **about,
+        **origin,
         "notes": notes,
         "skipped": skipped,
         "splits": splits,  # last, as they have a line a class
@@ -78,18 +78,18 @@ def finish(work: Workspace, listing: Listing, shards: list[Shard], about: dict[s
     return report
 
 
-def _place(work, name, split, kept) -> tfds.core.SplitInfo:
+def _place_shards(work, name, split, stored) -> tfds.core.SplitInfo:
     """Renames a split's shards; those without a video don't count."""
     template = naming.ShardedFileTemplate(
         data_dir=work.folder, dataset_name=name, split=split, filetype_suffix=FORMAT
     )
-    for number, (shard, _) in enumerate(kept):
-        path = template.sharded_filepath(shard_index=number, num_shards=len(kept))
+    for number, (shard, _) in enumerate(stored):
+        path = template.sharded_filepath(shard_index=number, num_shards=len(stored))
         work.place(shard, Path(path).name)
     return tfds.core.SplitInfo(
         name=split,
-        shard_lengths=[part.records for _, part in kept],
-        num_bytes=sum(part.record_bytes for _, part in kept),
+        shard_lengths=[summary.records for _, summary in stored],
+        num_bytes=sum(summary.record_bytes for _, summary in stored),
         filename_template=template,
     )
 

@@ -1,6 +1,7 @@
 """A preparation that is stopped, run again, run twice, or run with something else."""
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -10,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxaction.commands.data import prepare, prepare_shards
-from jaxaction.commands.data.prepare_lists import Listed, Listing
+from jaxaction.commands.data.prepare import command, shards
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
 from jaxaction.errors import InputError
-from tests.commands.data.preparing import contents, exit_code, run, write
+from tests.commands.data.prepare.preparing import contents, exit_code, run, write
 from tests.paths import ROOT
 
 FILES = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
@@ -22,14 +23,14 @@ INCOMPLETE = Path("kinetics/400/1.0.0.incomplete")
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 3)  # of 2 videos
+    monkeypatch.setattr(shards, "SPLIT_SHARDS", 3)  # of 2 videos
     return write(tmp_path / "in", FILES)
 
 
 @pytest.fixture
 def prepared_files(monkeypatch):
     """The names of the videos that were read, in order; Ctrl-C comes at `stop`."""
-    real, names = prepare.prepared, []
+    real, names = command.prepare_video, []
 
     def watched(path, encoding):
         if path.name == names_to_stop[0]:
@@ -38,7 +39,7 @@ def prepared_files(monkeypatch):
         return real(path, encoding)
 
     names_to_stop = [""]
-    monkeypatch.setattr(prepare, "prepared", watched)
+    monkeypatch.setattr(command, "prepare_video", watched)
     return names, names_to_stop
 
 
@@ -78,19 +79,38 @@ def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
     assert len(contents("kinetics/400", "train", tmp_path)) == 40
 
 
+def test_what_version_0_1_0_has_begun_goes_on(tmp_path, root, prepared_files):
+    # Its plan for these videos, word for word, and the keys of its marks of finished shards.
+    stop_at("5.mp4", root, tmp_path, prepared_files)
+    plan = {
+        "arguments": {"short_side": 0, "gop": 0},
+        "videos": 7,
+        "without a file": 0,
+        "fingerprint": "fe12f4c31d8503f681a5263f5251c2da9789481c83d8595d2e3970c8a0e5ef8d",
+    }
+    (tmp_path / INCOMPLETE / "plan.json").write_text(json.dumps(plan, indent=2) + "\n")
+    mark = tmp_path / INCOMPLETE / "shards" / "train-00001.json"
+    stored = json.loads(mark.read_text())
+    sizes = {name: stored[name] for name in ("video_bytes", "record_bytes")}
+    counts = {"records": 2, "frames": 7, **sizes, "classes": {"5": 2}}
+    mark.write_text(json.dumps(counts | {"skipped": [], "problems": []}, indent=2) + "\n")
+    assert run("kinetics/400", root, tmp_path)["splits"]["train"]["frames"] == sum(range(1, 8))
+    assert sorted(prepared_files[0]) == ["4.mp4", "5.mp4", "6.mp4"]
+
+
 @pytest.mark.parametrize(
     ("videos", "sizes"),
     [(1, [1]), (40, [1] * 40), (100, [3] * 33 + [1]), (5000, [128] * 39 + [8])],
 )
 def test_a_shard_s_size_follows_the_split_s(videos, sizes):
-    listed = [Listed(str(i), f"{i}.mp4", 0) for i in range(videos)]
+    listed = [ListedVideo(str(i), f"{i}.mp4", 0) for i in range(videos)]
     listing = Listing("video_list", "", ("a",), {"train": listed})
-    assert [len(shard.videos) for shard in prepare_shards.shards(listing)] == sizes
+    assert [len(shard.videos) for shard in shards.cut_into_shards(listing)] == sizes
 
 
 @pytest.mark.parametrize("step", ["place", "publish"])
 def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepared_files, step):
-    real, calls = getattr(prepare_shards.Workspace, step), []
+    real, calls = getattr(shards.Workspace, step), []
 
     def second_time(*arguments):
         calls.append(1)
@@ -98,7 +118,7 @@ def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepar
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(prepare_shards.Workspace, step, second_time)
+    monkeypatch.setattr(shards.Workspace, step, second_time)
     assert exit_code("kinetics/400", root, tmp_path) == 130
     prepared_files[0].clear()
     run("kinetics/400", root, tmp_path)
@@ -109,13 +129,13 @@ def test_a_stop_while_finishing_does_no_harm(tmp_path, root, monkeypatch, prepar
 def test_a_killed_process_leaves_what_the_next_one_goes_on_with(tmp_path, root):
     slow = (
         "import argparse, sys, time\n"
-        "from jaxaction.commands.data import prepare, prepare_shards\n"
-        "prepare_shards.SPLIT_SHARDS = 3\n"
-        "real = prepare.prepared\n"
-        "prepare.prepared = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
+        "from jaxaction.commands.data.prepare import command, shards\n"
+        "shards.SPLIT_SHARDS = 3\n"
+        "real = command.prepare_video\n"
+        "command.prepare_video = lambda *a: (time.sleep(0.3 * (a[0].name > '3')), real(*a))[1]\n"
         "parser = argparse.ArgumentParser()\n"
-        "prepare.add_arguments(parser)\n"
-        "prepare.main(parser.parse_args(sys.argv[1:]))\n"
+        "command.add_arguments(parser)\n"
+        "command.main(parser.parse_args(sys.argv[1:]))\n"
     )
     arguments = ["kinetics/400", "--from", root, "--out", tmp_path, "--threads", "1"]
     process = subprocess.Popen([sys.executable, "-c", slow, *arguments], cwd=ROOT)
@@ -154,7 +174,7 @@ def test_another_list_of_videos_doesn_t_go_on_with_it(tmp_path, root, prepared_f
 
 def test_shards_of_another_size_are_not_gone_on_with(tmp_path, root, prepared_files, monkeypatch):
     stop_at("5.mp4", root, tmp_path, prepared_files)
-    monkeypatch.setattr(prepare_shards, "SPLIT_SHARDS", 32)
+    monkeypatch.setattr(shards, "SPLIT_SHARDS", 32)
     with pytest.raises(InputError, match="with other videos .7 videos, .*, or by another version"):
         run("kinetics/400", root, tmp_path)
 
@@ -185,7 +205,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_run_goes_on_later(tmp_path, roo
             raise RuntimeError(f"write() failed: No space left on device; writing {self.path}; x")
 
     with monkeypatch.context() as patch:
-        patch.setattr(prepare_shards.array_record_module, "ArrayRecordWriter", Full)
+        patch.setattr(shards.array_record_module, "ArrayRecordWriter", Full)
         with pytest.raises(InputError, match=r"can't be written \(No space left on device\); mend"):
             run("kinetics/400", root, tmp_path)
     assert run("kinetics/400", root, tmp_path)["splits"]["train"]["stored"] == 7

@@ -1,4 +1,4 @@
-"""What shall be prepared: the listed videos of each split, and the files there are for them."""
+"""The listed videos of each split of a data set, and the files that there are for them."""
 
 import os
 import re
@@ -20,7 +20,7 @@ SPLITS |= {"validation": "validation", "test": "test"}
 Label = int | tuple[int, ...]
 
 
-class Listed(NamedTuple):
+class ListedVideo(NamedTuple):
     """One listed video."""
 
     id: str
@@ -37,7 +37,7 @@ class Listing:
     config: str
     """"400" of kinetics/400; "" for a data set without configs."""
     label_names: tuple[str, ...]
-    splits: dict[str, list[Listed]]
+    splits: dict[str, list[ListedVideo]]
     notes: tuple[str, ...] = ()
     """Lines that the user shall read."""
     multi_label: bool = False
@@ -47,7 +47,7 @@ class Listing:
         return f"{self.name}/{self.config}" if self.config else self.name
 
     @property
-    def missing(self) -> list[tuple[str, Listed]]:
+    def missing(self) -> list[tuple[str, ListedVideo]]:
         """(split, video) of those without a file."""
         return [(split, v) for split, videos in self.splits.items() for v in videos if not v.path]
 
@@ -82,12 +82,12 @@ def walk(root: Path) -> Iterator[str]:
     `InputError` for a folder that cannot be read.
     """
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True, onerror=_refuse):
-        about = os.stat(folder)
-        if (about.st_dev, about.st_ino) in seen:
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise_unreadable):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
             folders.clear()
             continue
-        seen.add((about.st_dev, about.st_ino))
+        seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = Path(folder).relative_to(root).as_posix()
         for name in sorted(names):
@@ -95,7 +95,7 @@ def walk(root: Path) -> Iterator[str]:
                 yield name if relative == "." else f"{relative}/{name}"
 
 
-def _refuse(error: OSError):
+def _raise_unreadable(error: OSError):
     raise InputError(f"{error.filename} cannot be read: {error.strerror}") from None
 
 

@@ -16,7 +16,7 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums, downloader
 
-from jaxaction.commands.data import prepare, prepare_ucf101
+from jaxaction.commands.data.prepare import command, ucf101
 from jaxaction.config import build
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.tfds_sources import tfds_source
@@ -76,8 +76,8 @@ def line(name, group, numbered):
 
 def run_command(*arguments):
     parser = argparse.ArgumentParser()
-    prepare.add_arguments(parser)
-    return prepare.main(parser.parse_args(arguments))
+    command.add_arguments(parser)
+    return command.main(parser.parse_args(arguments))
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def offline(patch, folder):
 def with_ffmpeg(patch, folder):
     """The machine's own, where there is one."""
     try:
-        with prepare_ucf101._ffmpeg_on_path():
+        with ucf101._ffmpeg_on_path():
             return
     except InputError:
         script = folder / "bin" / "ffmpeg"
@@ -196,7 +196,7 @@ def test_the_ffmpeg_of_that_package_is_found(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     package = types.SimpleNamespace(get_ffmpeg_exe=lambda: sys.executable)
     monkeypatch.setitem(sys.modules, "imageio_ffmpeg", package)
-    with prepare_ucf101._ffmpeg_on_path():
+    with ucf101._ffmpeg_on_path():
         assert os.path.samefile(shutil.which("ffmpeg"), sys.executable)
     assert os.environ["PATH"] == str(tmp_path)
 
@@ -208,7 +208,7 @@ def test_without_a_network_one_line_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
 
     def unreachable(self, url, destination, verify=True):
-        raise prepare_ucf101.requests.exceptions.ConnectionError("no route to host")
+        raise ucf101.requests.exceptions.ConnectionError("no route to host")
 
     monkeypatch.setattr(downloader._Downloader, "_sync_download", unreachable)
     with pytest.raises(InputError, match=r"ucf101 can't be downloaded \(no route to host\); run"):

@@ -14,22 +14,22 @@ from typing import Any
 
 import av
 
-from jaxaction.commands.data import prepare_layouts, prepare_metadata, prepare_ucf101
-from jaxaction.commands.data.prepare_encode import QUALITY, Encoding, prepared
-from jaxaction.commands.data.prepare_kinetics import CONFIGS, kinetics
-from jaxaction.commands.data.prepare_lists import Listed, Listing, check_some_exist
-from jaxaction.commands.data.prepare_progress import Progress
-from jaxaction.commands.data.prepare_shards import Shard, Stored, Workspace, shards
-from jaxaction.commands.data.prepare_threads import in_order
+from jaxaction.commands.data.prepare import layouts, metadata, ucf101
+from jaxaction.commands.data.prepare.encode import QUALITY, Encoding, prepare_video
+from jaxaction.commands.data.prepare.kinetics import CONFIGS, kinetics
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing, check_some_exist
+from jaxaction.commands.data.prepare.progress import Progress
+from jaxaction.commands.data.prepare.shards import Shard, StoredVideo, Workspace, cut_into_shards
+from jaxaction.commands.data.prepare.threads import in_order
 from jaxaction.errors import InputError
 
 # Each data set with its configs; without one named, a function finds it or takes the first.
-KNOWN: dict[str, tuple[str, ...]] = {
+DATA_SETS: dict[str, tuple[str, ...]] = {
     "kinetics": CONFIGS,
     "something_something_v2": (),
-    "hmdb51": prepare_layouts.HMDB51_CONFIGS,
+    "hmdb51": layouts.HMDB51_CONFIGS,
     "video_list": (),
-    "ucf101": prepare_ucf101.CONFIGS,
+    "ucf101": ucf101.CONFIGS,
 }
 DEFAULT_GOP = 16
 
@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
 
     130 where Ctrl-C stopped it.
     """
-    name, config = _name(args.name)
+    name, config = _split_name(args.name)
     _check_numbers(args)
     if name == "ucf101":
         return _ucf101(args, config)
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     root, out = Path(args.root), Path(args.out)
     if not root.is_dir():
         raise InputError(f"--from {root}: no such folder")
-    listing = _reader(name, args.multi_label)(root, config)
+    listing = _find_reader(name, args.multi_label)(root, config)
     check_some_exist(listing, root)
     try:
         report = _prepare(listing, root, out, args)
@@ -97,12 +97,13 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _name(text: str) -> tuple[str, str]:
+def _split_name(text: str) -> tuple[str, str]:
     name, _, config = text.partition("/")
-    if name not in KNOWN:
-        raise InputError(f"there is no data set {name!r} to prepare; NAME is {', '.join(KNOWN)}")
-    if config and config not in KNOWN[name]:
-        choices = ", ".join(f"{name}/{each}" for each in KNOWN[name]) or name
+    if name not in DATA_SETS:
+        names = ", ".join(DATA_SETS)
+        raise InputError(f"there is no data set {name!r} to prepare; NAME is {names}")
+    if config and config not in DATA_SETS[name]:
+        choices = ", ".join(f"{name}/{known}" for known in DATA_SETS[name]) or name
         raise InputError(f"there is no {text}; NAME is {choices}")
     return name, config
 
@@ -125,20 +126,20 @@ def _ucf101(args, config) -> int:
         if getattr(args, flag):
             flag = "--from" if flag == "root" else f"--{flag.replace('_', '-')}"
             raise InputError(f"ucf101 is prepared by TFDS's own builder; leave out {flag}")
-    builder = prepare_ucf101.prepare(config, Path(args.out))
+    builder = ucf101.prepare(config, Path(args.out))
     splits = builder.info.splits
     counts = ", ".join(f"{name} {split.num_examples}" for name, split in splits.items())
     print(f"{builder.data_path}: {counts} videos")
-    print(_flags(f"{builder.name}/{builder.builder_config.name}", Path(args.out), list(splits)))
+    print(_usage(f"{builder.name}/{builder.builder_config.name}", Path(args.out), list(splits)))
     return 0
 
 
-def _reader(name: str, multi_label: bool) -> Callable[[Path, str], Listing]:
+def _find_reader(name: str, multi_label: bool) -> Callable[[Path, str], Listing]:
     return {
         "kinetics": kinetics,
-        "something_something_v2": prepare_layouts.something_something_v2,
-        "hmdb51": prepare_layouts.hmdb51,
-        "video_list": partial(prepare_layouts.video_list, multi_label),
+        "something_something_v2": layouts.something_something_v2,
+        "hmdb51": layouts.hmdb51,
+        "video_list": partial(layouts.video_list, multi_label),
     }[name]
 
 
@@ -146,17 +147,17 @@ def _prepare(listing: Listing, root: Path, out: Path, args: argparse.Namespace) 
     """Writes the data set, or what is left of it, and returns the report."""
     gop = args.gop or (DEFAULT_GOP if args.short_side else 0)
     encoding = Encoding(args.short_side or 0, gop)
-    work = Workspace(out / listing.full_name / prepare_metadata.VERSION)
-    every = shards(listing)
+    work = Workspace(out / listing.full_name / metadata.VERSION)
+    all_shards = cut_into_shards(listing)
     with work.opened(listing, encoding._asdict()):
-        _say(listing)
-        store = partial(_stored, root, encoding, prepare_metadata.serializer(listing))
-        _write(work, every, store, args.threads or os.cpu_count() or 1)
-        _refuse_nothing(work, every, root)
-        about = {"from": str(root.resolve()), "encoding": encoding._asdict()}
-        about["encoder"] = {"codec": "h264", **QUALITY} if gop else {}
+        _print_plan(listing)
+        store = partial(_make_record, root, encoding, metadata.serializer(listing))
+        _write_pending(work, all_shards, store, args.threads or os.cpu_count() or 1)
+        _check_some_stored(work, all_shards, root)
+        origin = {"from": str(root.resolve()), "encoding": encoding._asdict()}
+        origin["encoder"] = {"codec": "h264", **QUALITY} if gop else {}
         try:
-            report = prepare_metadata.finish(work, listing, every, about)
+            report = metadata.finish(work, listing, all_shards, origin)
             work.publish()
         except OSError as error:
             raise InputError(
@@ -165,15 +166,15 @@ def _prepare(listing: Listing, root: Path, out: Path, args: argparse.Namespace) 
     return report
 
 
-def _refuse_nothing(work, every, root):
+def _check_some_stored(work, all_shards, root):
     """`InputError` if not one video was stored; then nothing is left behind."""
-    if not any(work.written(shard).records for shard in every):
-        id, reason = work.written(every[0]).skipped[0]
+    if not any(work.summary(shard).records for shard in all_shards):
+        id, reason = work.summary(all_shards[0]).skipped[0]
         work.discard()
         raise InputError(f"no video in {root} can be stored; the first, {id}: {reason}")
 
 
-def _say(listing):
+def _print_plan(listing):
     count = sum(map(len, listing.splits.values()))
     missing = len(listing.missing)
     more = f", {missing} of them without a file" if missing else ""
@@ -182,26 +183,30 @@ def _say(listing):
     print("\n".join(lines), file=sys.stderr, flush=True)
 
 
-def _write(
-    work: Workspace, every: list[Shard], store: Callable[[Listed], Stored | str], threads: int
+def _write_pending(
+    work: Workspace,
+    all_shards: list[Shard],
+    store: Callable[[ListedVideo], StoredVideo | str],
+    threads: int,
 ) -> None:
     """Writes the shards that are not finished."""
-    pending = work.pending(every)
-    total, left = (sum(len(shard.videos) for shard in some) for some in (every, pending))
+    pending = work.pending(all_shards)
+    total, remaining = (sum(len(shard.videos) for shard in some) for some in (all_shards, pending))
     videos = (video for shard in pending for video in shard.videos)
-    progress = Progress(total, total - left)
-    found = in_order(store, videos, threads, ahead=4 * threads)
-    with contextlib.closing(found), contextlib.closing(progress):
-        watched = progress.watched(found)
+    progress = Progress(total, total - remaining)
+    outcomes = in_order(store, videos, threads, ahead=4 * threads)
+    with contextlib.closing(outcomes), contextlib.closing(progress):
+        counted = progress.count(outcomes)
         for shard in pending:
-            work.write(shard, watched)
+            work.write(shard, counted)
 
 
 def _summary(report: dict[str, Any], listing: Listing, out: Path) -> str:
     folder = out / listing.full_name / report["version"]
     lines = [
         f"{split}: {counts['stored']} of {counts['listed']} videos, {counts['frames']} frames,"
-        f" {counts['bytes'] / 1e6:.1f} MB, {_filled(counts)} of {len(counts['classes'])} classes"
+        f" {counts['bytes'] / 1e6:.1f} MB, {_count_filled(counts)} of {len(counts['classes'])}"
+        " classes"
         for split, counts in report["splits"].items()
     ]
     reasons = Counter(skipped["reason"] for skipped in report["skipped"])
@@ -210,17 +215,17 @@ def _summary(report: dict[str, Any], listing: Listing, out: Path) -> str:
         lines.append(f"all that were left out: {folder / 'report.json'}")
     if damaged := sum(counts["damaged"] for counts in report["splits"].values()):
         lines.append(f"stored {damaged}, but cut off or damaged: {folder / 'report.json'}")
-    kept = [split for split, counts in report["splits"].items() if counts["stored"]]
+    stored = [split for split, counts in report["splits"].items() if counts["stored"]]
     return "\n".join(
-        [str(folder), *lines, _flags(listing.full_name, out, kept, listing.multi_label)]
+        [str(folder), *lines, _usage(listing.full_name, out, stored, listing.multi_label)]
     )
 
 
-def _filled(counts) -> int:
+def _count_filled(counts) -> int:
     return sum(count > 0 for count in counts["classes"].values())
 
 
-def _flags(name: str, out: Path, splits: list[str], multi_label: bool = False) -> str:
+def _usage(name: str, out: Path, splits: list[str], multi_label: bool = False) -> str:
     """How train.py and eval.py are told of it; "train" and "test" are the splits they take."""
     flags = ["--config.data.source=tfds", f"--config.data.name={name}"]
     flags.append(f"--config.data.data_dir={shlex.quote(str(out))}")
@@ -231,12 +236,12 @@ def _flags(name: str, out: Path, splits: list[str], multi_label: bool = False) -
     return f"use it with {' '.join(flags)}"
 
 
-def _stored(root, encoding, serialize, video: Listed) -> Stored | str:
+def _make_record(root, encoding, serialize, video: ListedVideo) -> StoredVideo | str:
     """The video's record, or the reason why there is none."""
     try:
-        encoded = prepared(root / video.path, encoding)
+        encoded = prepare_video(root / video.path, encoding)
         record = serialize(video, encoded.data)
     except (OSError, ValueError, av.error.FFmpegError) as error:
         reason = " ".join(str(getattr(error, "strerror", None) or error).split())
         return re.sub(r"^(?:the )?video(?: of \d+ bytes)?:? (?:is )?", "", reason)
-    return Stored(record, encoded.frames, len(encoded.data), encoded.problem)
+    return StoredVideo(record, encoded.frames, len(encoded.data), encoded.problem)

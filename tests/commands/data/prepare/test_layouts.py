@@ -5,7 +5,7 @@ import pytest
 from jaxaction.data.labels import KINETICS_400
 from jaxaction.data.tfds_sources import tfds_source
 from jaxaction.errors import InputError
-from tests.commands.data.preparing import clip, contents, run, write
+from tests.commands.data.prepare.preparing import clip, contents, run, write
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"
 

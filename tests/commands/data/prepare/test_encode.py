@@ -8,18 +8,18 @@ import av
 import numpy as np
 import pytest
 
-from jaxaction.commands.data.prepare_encode import Encoding, _rising, prepared
+from jaxaction.commands.data.prepare.encode import Encoding, _rising_times, prepare_video
 from jaxaction.data import decode
 from tests.data.videos import CLIPS, decoded, encoded, pictures
 
 
 @pytest.fixture
 def store(tmp_path):
-    """Writes a file and returns what `prepared` makes of it."""
+    """Writes a file and returns what `prepare_video` makes of it."""
 
     def stored(data, short_side=0, gop=4):
         (tmp_path / "video").write_bytes(data)
-        return prepared(tmp_path / "video", Encoding(short_side, gop))
+        return prepare_video(tmp_path / "video", Encoding(short_side, gop))
 
     return stored
 
@@ -129,7 +129,7 @@ def test_frames_keep_their_times(store, data):
     ],
 )
 def test_times_that_do_not_rise_are_made_to(times, expected):
-    assert _rising(times, 40) == expected
+    assert _rising_times(times, 40) == expected
 
 
 @pytest.mark.skipif(not CLIPS.is_dir(), reason="the real clips are not here")

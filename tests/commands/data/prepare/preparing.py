@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jaxaction.commands.data import prepare
+from jaxaction.commands.data.prepare import command
 from jaxaction.data import decode
 from jaxaction.data.tfds_sources import tfds_source
 from tests.data.videos import encoded
@@ -39,9 +39,9 @@ def run(name: str, root: Path, out: Path, *flags: str) -> dict[str, Any]:
 def exit_code(name: str, root: Path, out: Path, *flags: str) -> int:
     """The command's exit code."""
     parser = argparse.ArgumentParser()
-    prepare.add_arguments(parser)
+    command.add_arguments(parser)
     args = ["--from", str(root), "--out", str(out), *flags]
-    return prepare.main(parser.parse_args([name, *args]))
+    return command.main(parser.parse_args([name, *args]))
 
 
 def contents(name: str, split: str, out: Path) -> list[tuple[str, str, int]]:

@@ -1,4 +1,4 @@
-"""Whose weights a `state_dict` holds, told by its keys, and MMAction2's names for them.
+"""Tells by its keys whose weights a `state_dict` holds, and renames them to MMAction2's names.
 
 Every converter goes through MMAction2's names, since our modules have them too. Facts: torchvision
 0.28 (`models/resnet.py`, `models/video/resnet.py`), pytorchvideo 0.1.5 (`models/`), PySlowFast
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     """
 
     name: str
-    is_it: Callable[[set[str]], bool]
+    matches: Callable[[set[str]], bool]
     rename: Callable[[Keys], dict[str, str]]
     conventions: Mapping[str, Any] = {}
     slow_first: bool = False  # the classifier of its SlowFast has the slow path's inputs first
@@ -33,7 +33,7 @@ def recognise(keys: Keys) -> Source:
     """The source of a `state_dict` with these keys; InputError if it is none of `SOURCES`."""
     keys = set(keys)
     for source in SOURCES:
-        if source.is_it(keys):
+        if source.matches(keys):
             return source
     known = ", ".join(source.name for source in SOURCES)
     raise InputError(
@@ -42,12 +42,12 @@ def recognise(keys: Keys) -> Source:
     )
 
 
-def _mmaction(keys: Keys) -> dict[str, str]:
+def _rename_mmaction(keys: Keys) -> dict[str, str]:
     return {key: key for key in keys}
 
 
 def _by_patterns(patterns: Mapping[str, str]) -> Callable[[Keys], dict[str, str]]:
-    """Renames by the first pattern that matches a key's beginning; what none does keeps its key."""
+    """Renames by the first pattern that matches a key's beginning; a key without a match stays."""
     compiled = [(re.compile(old), new) for old, new in patterns.items()]
 
     def rename(key: str) -> str:
@@ -59,7 +59,7 @@ def _by_patterns(patterns: Mapping[str, str]) -> Callable[[Keys], dict[str, str]
     return lambda keys: {key: rename(key) for key in keys}
 
 
-_resnet = _by_patterns(
+_rename_resnet = _by_patterns(
     {
         r"(conv1)\.": r"backbone.\1.conv.",
         r"bn1\.": r"backbone.conv1.bn.",
@@ -76,7 +76,7 @@ _SHORTCUTS = {
     r"(layer\d\.\d+\.conv\d)\.1\.": r"backbone.\1.bn.",
     r"fc\.": r"cls_head.fc_cls.",
 }
-_r3d = _by_patterns(
+_rename_r3d = _by_patterns(
     {
         r"stem\.0\.": r"backbone.conv1.conv.",
         r"stem\.1\.": r"backbone.conv1.bn.",
@@ -84,7 +84,7 @@ _r3d = _by_patterns(
     }
     | _SHORTCUTS
 )
-_r2plus1d = _by_patterns(
+_rename_r2plus1d = _by_patterns(
     {
         r"stem\.0\.": r"backbone.conv1.conv.conv_s.",
         r"stem\.1\.": r"backbone.conv1.conv.bn_s.",
@@ -97,7 +97,7 @@ _r2plus1d = _by_patterns(
     | _SHORTCUTS
 )
 
-_PTV_BLOCK = {
+_PYTORCHVIDEO_BLOCK = {
     "branch1_conv": "downsample.conv",
     "branch1_norm": "downsample.bn",
     "branch2.conv_b.conv_t": "conv2.conv.conv_t",
@@ -112,7 +112,7 @@ _PTV_BLOCK = {
 }
 
 
-def _pytorchvideo(keys: Keys) -> dict[str, str]:
+def _rename_pytorchvideo(keys: Keys) -> dict[str, str]:
     """`blocks` are numbered through, poolings included: a stage is one that has `res_blocks`."""
     keys = list(keys)
     stages = sorted({int(key.split(".")[1]) for key in keys if ".res_blocks." in key})
@@ -123,20 +123,21 @@ def _pytorchvideo_key(key: str, stages: list[int]) -> str:
     match = re.match(r"blocks\.(\d+)\.(?:multipathway_blocks\.([01])\.)?(.*)", key)
     if match is None:
         return key
-    number, path, rest = int(match[1]), _PATHS[match[2]], match[3]
+    number, path, inner = int(match[1]), _PATHS[match[2]], match[3]
     layer = f"layer{stages.index(number) + 1}" if number in stages else "conv1"
-    if rest.startswith("proj."):
-        return rest.replace("proj", "cls_head.fc_cls", 1)
-    if fusion := re.match(r"multipathway_fusion\.(conv_fast_to_slow|norm)\.(.*)", rest):
-        part = "bn" if fusion[1] == "norm" else "conv"
-        return f"backbone.slow_path.{layer}_lateral.{part}.{fusion[2]}"
-    if block := re.match(r"res_blocks\.(\d+)\.(.*)\.(\w+)$", rest):
-        return f"backbone.{path}{layer}.{block[1]}.{_PTV_BLOCK.get(block[2], block[2])}.{block[3]}"
-    return f"backbone.{path}{layer}.{re.sub('^norm', 'bn', rest)}"
+    if inner.startswith("proj."):
+        return inner.replace("proj", "cls_head.fc_cls", 1)
+    if fusion := re.match(r"multipathway_fusion\.(conv_fast_to_slow|norm)\.(.*)", inner):
+        module = "bn" if fusion[1] == "norm" else "conv"
+        return f"backbone.slow_path.{layer}_lateral.{module}.{fusion[2]}"
+    if block := re.match(r"res_blocks\.(\d+)\.(.*)\.(\w+)$", inner):
+        module = _PYTORCHVIDEO_BLOCK.get(block[2], block[2])
+        return f"backbone.{path}{layer}.{block[1]}.{module}.{block[3]}"
+    return f"backbone.{path}{layer}.{re.sub('^norm', 'bn', inner)}"
 
 
 _PATHS = {None: "", "0": "slow_path.", "1": "fast_path."}
-_PSF_BLOCK = {
+_PYSLOWFAST_BLOCK = {
     "branch1": "downsample.conv",
     "branch1_bn": "downsample.bn",
     "branch2.a": "conv1.conv",
@@ -148,7 +149,7 @@ _PSF_BLOCK = {
 }
 
 
-def _pyslowfast(keys: Keys) -> dict[str, str]:
+def _rename_pyslowfast(keys: Keys) -> dict[str, str]:
     """A network of one path has a `pathway0`, too."""
     keys = list(keys)
     if any("nonlocal" in key for key in keys):
@@ -156,25 +157,25 @@ def _pyslowfast(keys: Keys) -> dict[str, str]:
             "PySlowFast's non-local blocks pool before they project, MMAction2's and ours after; "
             "only its networks without them can be converted"
         )
-    two = any(".pathway1_" in key for key in keys)
-    return {key: _pyslowfast_key(key, two) for key in keys}
+    two_paths = any(".pathway1_" in key for key in keys)
+    return {key: _pyslowfast_key(key, two_paths) for key in keys}
 
 
-def _pyslowfast_key(key: str, two: bool) -> str:
+def _pyslowfast_key(key: str, two_paths: bool) -> str:
     if key.startswith("head.projection."):
         return key.replace("head.projection", "cls_head.fc_cls", 1)
     if fusion := re.match(r"s(\d)_fuse\.(conv_f2s|bn)\.(.*)", key):
-        part = "bn" if fusion[2] == "bn" else "conv"
-        return f"backbone.slow_path.{_psf_layer(fusion[1])}_lateral.{part}.{fusion[3]}"
+        module = "bn" if fusion[2] == "bn" else "conv"
+        return f"backbone.slow_path.{_pyslowfast_layer(fusion[1])}_lateral.{module}.{fusion[3]}"
     match = re.match(r"s(\d)\.pathway([01])_(stem|res(\d+))\.(.*)\.(\w+)$", key)
     if match is None:
         return key
-    path = _PATHS[match[2]] if two else ""
-    inside = f"{match[4]}.{_PSF_BLOCK.get(match[5], match[5])}" if match[4] else match[5]
-    return f"backbone.{path}{_psf_layer(match[1])}.{inside}.{match[6]}"
+    path = _PATHS[match[2]] if two_paths else ""
+    inner = f"{match[4]}.{_PYSLOWFAST_BLOCK.get(match[5], match[5])}" if match[4] else match[5]
+    return f"backbone.{path}{_pyslowfast_layer(match[1])}.{inner}.{match[6]}"
 
 
-def _psf_layer(number: str) -> str:
+def _pyslowfast_layer(number: str) -> str:
     return "conv1" if number == "1" else f"layer{int(number) - 1}"
 
 
@@ -192,15 +193,42 @@ _KINETICS = {
 }
 
 
-def _has(*wanted: str) -> Callable[[set[str]], bool]:
+def _has_prefixes(*wanted: str) -> Callable[[set[str]], bool]:
     return lambda keys: all(any(key.startswith(begin) for key in keys) for begin in wanted)
 
 
 SOURCES = (
-    Source("MMAction2", _has("backbone."), _mmaction),
-    Source("pytorchvideo", _has("blocks.0.", "blocks.1."), _pytorchvideo, _FACEBOOK, True),
-    Source("PySlowFast", _has("s1.pathway0_stem."), _pyslowfast, _FACEBOOK, True),
-    Source("torchvision R(2+1)D", _has("stem.0.", "stem.3."), _r2plus1d, _KINETICS),
-    Source("torchvision R3D", _has("stem.0.", "layer1.0.conv1.0."), _r3d, _KINETICS),
-    Source("ImageNet (torchvision)", _has("conv1.", "layer1.0.bn1."), _resnet, imagenet=True),
+    Source("MMAction2", matches=_has_prefixes("backbone."), rename=_rename_mmaction),
+    Source(
+        "pytorchvideo",
+        matches=_has_prefixes("blocks.0.", "blocks.1."),
+        rename=_rename_pytorchvideo,
+        conventions=_FACEBOOK,
+        slow_first=True,
+    ),
+    Source(
+        "PySlowFast",
+        matches=_has_prefixes("s1.pathway0_stem."),
+        rename=_rename_pyslowfast,
+        conventions=_FACEBOOK,
+        slow_first=True,
+    ),
+    Source(
+        "torchvision R(2+1)D",
+        matches=_has_prefixes("stem.0.", "stem.3."),
+        rename=_rename_r2plus1d,
+        conventions=_KINETICS,
+    ),
+    Source(
+        "torchvision R3D",
+        matches=_has_prefixes("stem.0.", "layer1.0.conv1.0."),
+        rename=_rename_r3d,
+        conventions=_KINETICS,
+    ),
+    Source(
+        "ImageNet (torchvision)",
+        matches=_has_prefixes("conv1.", "layer1.0.bn1."),
+        rename=_rename_resnet,
+        imagenet=True,
+    ),
 )

@@ -6,7 +6,7 @@ import pytest
 
 import jaxaction
 from jaxaction.errors import InputError
-from jaxaction.interop import conversion, foreign, mmaction
+from jaxaction.interop import conversion, mmaction, sources
 from jaxaction.models import abstract_variables
 from jaxaction.models.heads import view_logits
 from jaxaction.runtime import xla_options
@@ -31,8 +31,8 @@ def logits_of(model, variables, clips):
 
 
 def network(name):
-    """A case of tests/parity/foreign, the config of its network, and its variables."""
-    case = Case(f"foreign/{name}")
+    """A case of tests/parity/other_projects, the config of its network, and its variables."""
+    case = Case(f"other_projects/{name}")
     variant, changes = NETWORKS[name.removesuffix("_at_256")]
     config = model_config(variant) | changes
     return case, jaxaction.build(config), conversion.convert(case.state_dict(), config)
@@ -59,10 +59,10 @@ def test_logits_are_those_of_the_other_project(name):
 
 
 def test_logits_of_an_image_network_are_torchvisions():
-    case = Case("foreign/torchvision_resnet50")
+    case = Case("other_projects/torchvision_resnet50")
     config = {"name": "tsn", "num_classes": 1000}
     weights = case.state_dict()
-    renamed = foreign.recognise(weights).rename(weights)
+    renamed = sources.recognise(weights).rename(weights)
     variables = mmaction.convert({new: weights[old] for old, new in renamed.items()}, config)
     assert_close(logits_of(jaxaction.build(config), variables, clips(case)), case["logits"])
 
@@ -118,16 +118,16 @@ PYSLOWFAST = [  # as in its issues, e.g. facebookresearch/SlowFast #552 and #648
 ]
 
 
-def test_names_of_pyslowfast_become_the_references():
+def test_names_of_pyslowfast_become_mmaction2_s():
     keys = [old for old, _ in PYSLOWFAST]
-    source = foreign.recognise(keys)
+    source = sources.recognise(keys)
     assert source.name == "PySlowFast" and source.slow_first
     assert source.rename(keys) == dict(PYSLOWFAST)
 
 
 def test_a_single_path_of_pyslowfast_has_no_path_in_its_names():
     keys = ["s1.pathway0_stem.conv.weight", "s2.pathway0_res1.branch2.a.weight"]
-    assert list(foreign.recognise(keys).rename(keys).values()) == [
+    assert list(sources.recognise(keys).rename(keys).values()) == [
         "backbone.conv1.conv.weight",
         "backbone.layer1.1.conv1.conv.weight",
     ]
@@ -136,10 +136,10 @@ def test_a_single_path_of_pyslowfast_has_no_path_in_its_names():
 def test_pyslowfasts_slowfast_is_pytorchvideos_under_other_names():
     config = model_config("slowfast:r50-8x8-k400") | LATERALS
     model = jaxaction.build(config)
-    shapes = Case("foreign/pytorchvideo_slowfast_r50").meta["state_keys"]
+    shapes = Case("other_projects/pytorchvideo_slowfast_r50").meta["state_keys"]
     weights = {key: np.full(shape, i, np.float32) for i, (key, shape) in enumerate(shapes.items())}
-    theirs = foreign.recognise(weights).rename(weights)
-    back = {new: old for old, new in foreign._pyslowfast(pyslowfast_keys(model)).items()}
+    theirs = sources.recognise(weights).rename(weights)
+    back = {new: old for old, new in sources._rename_pyslowfast(pyslowfast_keys(model)).items()}
     renamed = {back[new]: weights[old] for old, new in theirs.items()}
     one, two = conversion.convert(weights, config), conversion.convert(renamed, config)
     assert (one.source, two.source) == ("pytorchvideo", "PySlowFast")
@@ -170,12 +170,12 @@ def convolution(conv, norm, leaves):
 def test_non_local_blocks_of_pyslowfast_are_refused():
     keys = ["s1.pathway0_stem.conv.weight", "s3.pathway0_nonlocal1.conv_theta.weight"]
     with pytest.raises(InputError, match="PySlowFast's non-local blocks pool before they project"):
-        foreign.recognise(keys).rename(keys)
+        sources.recognise(keys).rename(keys)
 
 
 def test_weights_of_no_known_network_are_refused():
     with pytest.raises(InputError, match="first keys are a.weight, b.bias.*known are those of MMA"):
-        foreign.recognise(["b.bias", "a.weight"])
+        sources.recognise(["b.bias", "a.weight"])
 
 
 @pytest.mark.parametrize(
@@ -188,4 +188,4 @@ def test_weights_of_no_known_network_are_refused():
     ],
 )
 def test_a_source_is_known_by_its_keys(name, source):
-    assert foreign.recognise(Case(f"foreign/{name}").meta["state_keys"]).name == source
+    assert sources.recognise(Case(f"other_projects/{name}").meta["state_keys"]).name == source

@@ -1,4 +1,4 @@
-"""A data set under way: each shard is written whole or not at all; a killed run goes on."""
+"""A data set being prepared: a shard is written completely or not at all; a killed run goes on."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from array_record.python import array_record_module
 
-from jaxaction.commands.data.prepare_lists import Listed, Listing
+from jaxaction.commands.data.prepare.listing import ListedVideo, Listing
 from jaxaction.errors import InputError
 from jaxaction.files import write_atomically
 
@@ -25,14 +25,14 @@ class Shard(NamedTuple):
 
     split: str
     number: int
-    videos: list[Listed]
+    videos: list[ListedVideo]
 
     @property
     def name(self) -> str:
         return f"{self.split}-{self.number:05d}"
 
 
-class Stored(NamedTuple):
+class StoredVideo(NamedTuple):
     """One video as it goes into a shard."""
 
     record: bytes
@@ -43,7 +43,7 @@ class Stored(NamedTuple):
 
 
 @dataclass
-class Written:
+class ShardSummary:
     """What a finished shard holds; kept as JSON, which is the mark that it is finished."""
 
     records: int = 0
@@ -54,21 +54,21 @@ class Written:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # (id, reason)
     problems: list[tuple[str, str]] = field(default_factory=list)  # (id, problem) of records
 
-    def add(self, video: Listed, found: Stored | str) -> None:
+    def add(self, video: ListedVideo, outcome: StoredVideo | str) -> None:
         """Counts a video that was stored, or keeps the reason why it was not."""
-        if isinstance(found, str):
-            self.skipped.append((video.id, found))
+        if isinstance(outcome, str):
+            self.skipped.append((video.id, outcome))
             return
         self.records += 1
-        self.frames += found.frames
-        self.video_bytes += found.video_bytes
-        self.record_bytes += len(found.record)
-        if found.problem:
-            self.problems.append((video.id, found.problem))
+        self.frames += outcome.frames
+        self.video_bytes += outcome.video_bytes
+        self.record_bytes += len(outcome.record)
+        if outcome.problem:
+            self.problems.append((video.id, outcome.problem))
         labels = video.label if isinstance(video.label, tuple) else (video.label,)
         self._count({str(label): 1 for label in labels})
 
-    def merge(self, other: "Written") -> None:
+    def merge(self, other: "ShardSummary") -> None:
         """Adds what another shard holds."""
         for name in ("records", "frames", "video_bytes", "record_bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -81,15 +81,15 @@ class Written:
             self.classes[label] = self.classes.get(label, 0) + count
 
 
-def shards(listing: Listing) -> list[Shard]:
+def cut_into_shards(listing: Listing) -> list[Shard]:
     """The listed videos that have a file, cut into shards."""
-    found = []
+    shards = []
     for split, listed in listing.splits.items():
         videos = [video for video in listed if video.path]
         size = _shard_size(len(videos))
         for number, start in enumerate(range(0, len(videos), size)):
-            found.append(Shard(split, number, videos[start : start + size]))
-    return found
+            shards.append(Shard(split, number, videos[start : start + size]))
+    return shards
 
 
 def _shard_size(videos: int) -> int:
@@ -125,32 +125,32 @@ class Workspace:
             self._check_plan(_plan(listing, arguments))
             yield
 
-    def pending(self, wanted: Iterable[Shard]) -> list[Shard]:
+    def pending(self, shards: Iterable[Shard]) -> list[Shard]:
         """The shards that are not finished."""
-        return [shard for shard in wanted if not self._mark(shard).exists()]
+        return [shard for shard in shards if not self._mark(shard).exists()]
 
-    def write(self, shard: Shard, found: Iterator[Stored | str]) -> None:
+    def write(self, shard: Shard, outcomes: Iterator[StoredVideo | str]) -> None:
         """Writes a shard and its mark, taking what was found of each of its videos in order."""
-        path, written = self._path(shard), Written()
+        path, summary = self._path(shard), ShardSummary()
         try:
             writer = array_record_module.ArrayRecordWriter(str(path), "group_size:1")
             for video in shard.videos:
-                stored = next(found)
-                if isinstance(stored, Stored):
-                    writer.write(stored.record)
-                written.add(video, stored)
+                outcome = next(outcomes)
+                if isinstance(outcome, StoredVideo):
+                    writer.write(outcome.record)
+                summary.add(video, outcome)
             writer.close()
-            _check_count(path, written.records)
+            _check_count(path, summary.records)
         except RuntimeError as error:  # how array_record tells of a full disk
             reason = str(error).partition("failed: ")[2].partition(";")[0] or error
             raise InputError(
                 f"{path} can't be written ({reason}); mend that and run it again"
             ) from error
-        write_json(self._mark(shard), asdict(written))
+        write_json(self._mark(shard), asdict(summary))
 
-    def written(self, shard: Shard) -> Written:
+    def summary(self, shard: Shard) -> ShardSummary:
         """What a finished shard's mark says."""
-        return Written(**json.loads(self._mark(shard).read_text()))
+        return ShardSummary(**json.loads(self._mark(shard).read_text()))
 
     def place(self, shard: Shard, name: str) -> None:
         """Gives a finished shard's file the name that it has in the data set, if it hasn't yet."""
@@ -182,11 +182,11 @@ class Workspace:
         if not path.exists():
             write_json(path, plan)
             return
-        begun = json.loads(path.read_text())
-        if begun != plan:
+        earlier = json.loads(path.read_text())
+        if earlier != plan:
             raise InputError(
-                f"{self.folder} was begun {_difference(begun, plan)}; go on with what it was begun "
-                "with, delete it to begin anew, or give another --out"
+                f"{self.folder} was begun {_describe_difference(earlier, plan)}; go on with what it"
+                " was begun with, delete it to begin anew, or give another --out"
             )
 
 
@@ -212,18 +212,18 @@ def _plan(listing, arguments) -> dict:
     }
 
 
-def _difference(begun, plan) -> str:
+def _describe_difference(earlier, plan) -> str:
     for name, value in plan["arguments"].items():
-        old = begun.get("arguments", {}).get(name)
-        if old != value:
-            return f"with {name} {old}, not {value}"
-    old, new = (
-        f"{each.get('videos')} videos, {each.get('without a file')} without a file"
-        for each in (begun, plan)
+        before = earlier.get("arguments", {}).get(name)
+        if before != value:
+            return f"with {name} {before}, not {value}"
+    before, now = (
+        f"{a_plan.get('videos')} videos, {a_plan.get('without a file')} without a file"
+        for a_plan in (earlier, plan)
     )
-    if old == new:
-        return f"with other videos ({old}, too), or by another version"
-    return f"with another list of videos ({old}; now {new})"
+    if before == now:
+        return f"with other videos ({before}, too), or by another version"
+    return f"with another list of videos ({before}; now {now})"
 
 
 def _lock(file, folder):
@@ -237,7 +237,7 @@ def _lock(file, folder):
 
 def _check_count(path, count):
     reader = array_record_module.ArrayRecordReader(str(path))
-    found = reader.num_records()
+    num_records = reader.num_records()
     reader.close()
-    if found != count:
-        raise RuntimeError(f"{found} of {count} records arrived")
+    if num_records != count:
+        raise RuntimeError(f"{num_records} of {count} records arrived")

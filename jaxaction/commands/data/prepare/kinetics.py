@@ -4,18 +4,19 @@ import csv
 import difflib
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from jaxaction.commands.data.prepare_lists import (
+from jaxaction.commands.data.prepare.listing import (
     SPLITS,
     SUFFIXES,
     Files,
-    Listed,
+    ListedVideo,
     Listing,
     first_file,
     read_text,
     walk,
 )
-from jaxaction.data.labels import KINETICS_400
+from jaxaction.data.labels import kinetics_labels
 from jaxaction.errors import InputError
 
 CONFIGS = ("400", "600", "700")
@@ -23,8 +24,20 @@ _WORDS = "|".join(SPLITS)
 _FOLDER = re.compile(rf"(?:videos_)?({_WORDS})(?:_256)?")
 _COLUMNS = ("youtube_id", "time_start", "time_end")
 
-# A video whose class is still a name.
-_Named = tuple[str, str, str]
+
+class _VideoOfClass(NamedTuple):
+    """A video whose class isn't numbered yet."""
+
+    id: str
+    path: str
+    class_name: str
+
+
+class _Split(NamedTuple):
+    """The classes of a split, also those without a video, and its videos."""
+
+    class_names: set[str]
+    videos: list[_VideoOfClass]
 
 
 def kinetics(root: Path, config: str) -> Listing:
@@ -34,20 +47,20 @@ def kinetics(root: Path, config: str) -> Listing:
     alphabetical order: of the 400 names that the package knows, or else of those that are there.
     """
     notes: list[str] = []
-    named = _from_csv(root, notes) or _from_folders(root, notes)
-    names = {name for names, _ in named.values() for name in names}
-    config = config or _which(names)
+    named_splits = _from_csv(root, notes) or _from_folders(root, notes)
+    names = {name for split in named_splits.values() for name in split.class_names}
+    config = config or _config_of_classes(names)
     label_names = _label_names(names, config, notes)
-    numbers = {_plain(name): number for number, name in enumerate(label_names)}
+    numbers = {_normalize(name): number for number, name in enumerate(label_names)}
     splits = {
-        split: [Listed(id, path, numbers[_plain(name)]) for id, path, name in videos]
-        for split, (_, videos) in named.items()
+        split: [ListedVideo(id, path, numbers[_normalize(name)]) for id, path, name in named.videos]
+        for split, named in named_splits.items()
     }
     return Listing("kinetics", config, label_names, splits, tuple(notes))
 
 
-def _from_csv(root, notes) -> dict[str, tuple[set[str], list[_Named]]]:
-    found: dict[str, tuple[set[str], list[_Named]]] = {}
+def _from_csv(root, notes) -> dict[str, _Split]:
+    splits: dict[str, _Split] = {}
     lists = {}
     for word, split in SPLITS.items():
         pattern = rf"(?:kinetics[-_]?\d*[-_])?{word}\.csv"
@@ -61,17 +74,17 @@ def _from_csv(root, notes) -> dict[str, tuple[set[str], list[_Named]]]:
             notes.append(f"{path.name}: left out without a label: {len(rows) - len(labelled)}")
         if not labelled:
             continue
-        folders = tuple(f"{a}{word}{b}" for word in _words(split) for a, b in _AROUND)
+        folders = tuple(f"{a}{word}{b}" for word in _words_of(split) for a, b in _AFFIXES)
         stems = [(_stem(path, row), row["label"].strip()) for row in labelled]
-        videos = [(stem, files.find(stem, folders), name) for stem, name in stems]
-        found[split] = {name for _, name in stems}, videos
-    return found
+        videos = [_VideoOfClass(stem, files.find(stem, folders), name) for stem, name in stems]
+        splits[split] = _Split({name for _, name in stems}, videos)
+    return splits
 
 
-_AROUND = (("", ""), ("videos_", ""), ("", "_256"))
+_AFFIXES = (("", ""), ("videos_", ""), ("", "_256"))
 
 
-def _words(split):
+def _words_of(split):
     return [word for word, meant in SPLITS.items() if meant == split]
 
 
@@ -98,28 +111,28 @@ def _stem(path, row) -> str:
     return f"{row['youtube_id']}_{start:06d}_{end:06d}"
 
 
-def _from_folders(root, notes) -> dict[str, tuple[set[str], list[_Named]]]:
-    found: dict[str, tuple[set[str], list[_Named]]] = {}
+def _from_folders(root, notes) -> dict[str, _Split]:
+    splits: dict[str, _Split] = {}
     for folder in sorted(path for path in root.iterdir() if path.is_dir()):
         match = _FOLDER.fullmatch(folder.name)
         if not match:
             continue
         split = SPLITS[match[1]]
-        if split in found:
+        if split in splits:
             raise InputError(f"{root} has two folders of {split}, one is {folder}; keep one there")
-        names, videos = _classes(root, folder, notes)
-        if names:
-            found[split] = names, videos
-    if not found:
+        named = _read_class_folders(folder, notes)
+        if named.class_names:
+            splits[split] = named
+    if not splits:
         raise InputError(
             f"{root} holds neither train.csv or val.csv nor folders train/CLASS or val/CLASS with "
             "videos; give the folder that holds them as --from"
         )
     order = list(dict.fromkeys(SPLITS.values()))
-    return dict(sorted(found.items(), key=lambda item: order.index(item[0])))
+    return dict(sorted(splits.items(), key=lambda item: order.index(item[0])))
 
 
-def _classes(root, folder, notes) -> tuple[set[str], list[_Named]]:
+def _read_class_folders(folder, notes) -> _Split:
     names = {
         path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
     }
@@ -129,17 +142,18 @@ def _classes(root, folder, notes) -> tuple[set[str], list[_Named]]:
             continue
         name, slash, _ = path.partition("/")
         if slash:
-            videos.append((f"{folder.name}/{path}", f"{folder.name}/{path}", name))
+            below = f"{folder.name}/{path}"
+            videos.append(_VideoOfClass(id=below, path=below, class_name=name))
         else:
             stray += 1
     if stray:
         notes.append(f"{folder.name}: left out without a class's folder: {stray}")
-    return names, videos
+    return _Split(names, videos)
 
 
-def _which(names) -> str:
+def _config_of_classes(names) -> str:
     """The data set whose classes these are."""
-    if {_plain(name) for name in names} == set(map(_plain, _kinetics400())):
+    if {_normalize(name) for name in names} == set(map(_normalize, kinetics_labels())):
         return "400"
     if str(len(names)) in ("600", "700"):
         return str(len(names))
@@ -152,26 +166,26 @@ def _which(names) -> str:
 def _label_names(names, config, notes) -> tuple[str, ...]:
     if config == "400":
         return _checked400(names)
-    found = sorted({name.replace("_", " ") for name in names})
-    if len(found) > int(config):
+    class_names = sorted({name.replace("_", " ") for name in names})
+    if len(class_names) > int(config):
         raise InputError(
-            f"there are {len(found)} classes, more than the {config} of kinetics/{config}; "
+            f"there are {len(class_names)} classes, more than the {config} of kinetics/{config}; "
             "name the right one"
         )
-    if len(found) < int(config):
+    if len(class_names) < int(config):
         notes.append(
-            f"only {len(found)} of the {config} classes are there; they are numbered among "
+            f"only {len(class_names)} of the {config} classes are there; they are numbered among "
             "themselves, so that labels differ from those of the whole data set"
         )
-    return tuple(found)
+    return tuple(class_names)
 
 
 def _checked400(names) -> tuple[str, ...]:
-    label_names = _kinetics400()
-    known = {_plain(name): name for name in label_names}
+    label_names = kinetics_labels()
+    known = {_normalize(name): name for name in label_names}
     for name in sorted(names):
-        if _plain(name) not in known:
-            near = difflib.get_close_matches(_plain(name), known, 1, cutoff=0.0)
+        if _normalize(name) not in known:
+            near = difflib.get_close_matches(_normalize(name), known, 1, cutoff=0.0)
             raise InputError(
                 f"{name!r} is no class of Kinetics-400 (the nearest is {known[near[0]]!r}); name "
                 "kinetics/600 or kinetics/700, or rename it"
@@ -179,10 +193,6 @@ def _checked400(names) -> tuple[str, ...]:
     return label_names
 
 
-def _kinetics400() -> tuple[str, ...]:
-    return tuple(KINETICS_400.read_text().splitlines())
-
-
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     """What is left of a class's name whatever was done to its spaces, brackets and quotes."""
     return re.sub(r"[^a-z0-9]+", "", name.lower())

@@ -1,0 +1,1 @@
+"""`jaxaction data prepare`: from videos on disk to a TFDS data set."""
