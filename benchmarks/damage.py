@@ -13,14 +13,17 @@ from jaxaction.storage import checkpoint
 
 
 def everything(workdir: Path, step: int = 0) -> dict:
-    """All that a run's checkpoint holds: arrays, the data's place, what else it says; 0: the newest
-    good one."""
+    """All that a run's checkpoint holds: arrays, the data's place, `meta`.
+
+    A `step` of 0 is the newest good checkpoint.
+    """
     step = step or checkpoint.newest_good(str(workdir), str)
     items = {name: ocp.args.StandardRestore() for name in ("variables", "optimizer")}
     with ocp.CheckpointManager(workdir / "checkpoints") as manager:
-        found = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **items))
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore(), **items)
+        restored = manager.restore(step, args=args)
     files = sorted((workdir / "checkpoints" / str(step) / "data").glob("*.json"))
-    return {"step": step, "place": [path.read_text() for path in files], **dict(found.items())}
+    return {"step": step, "place": [path.read_text() for path in files], **dict(restored.items())}
 
 
 def same(first: dict, second: dict) -> bool:
@@ -31,8 +34,11 @@ def same(first: dict, second: dict) -> bool:
 
 
 def matrix(run: Path, rng: random.Random) -> dict[str, dict[str, int]]:
-    """For each damage, how often it was named and an older checkpoint used, how often it did no
-    harm, and how often something else was restored without a word."""
+    """For each damage, how often it was named, was harmless, or was wrong.
+
+    "named": an error named it, and an older checkpoint was used. "harmless": the same bits were
+    restored. "wrong": other bits were restored without an error.
+    """
     step = checkpoint.newest_good(str(run), str)
     folder, good = run / "checkpoints" / str(step), everything(run)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +49,8 @@ def get_config():
 """
 
 
-class Found(NamedTuple):
-    """One disturbance and what came of it."""
+class Disturbance(NamedTuple):
+    """One disturbance and its effect."""
 
     kind: str
     moment_s: float  # since the process was started
@@ -63,11 +64,11 @@ class Found(NamedTuple):
 def main(argv: list[str]) -> None:
     args = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(args, Path(folder))
-    print(table(found))
+        measured = measure(args, Path(folder))
+    print(table(measured))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
-    args.out.write_text(json.dumps(about | found, indent=1) + "\n")
+    circumstances = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
+    args.out.write_text(json.dumps(circumstances | measured, indent=1) + "\n")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -88,18 +89,19 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
     shares = (round(args.disturbances * share) for share in SHARES)
     kinds = [kind for kind, count in zip(KINDS, shares, strict=True) for _ in range(count)]
     rng.shuffle(kinds)
-    whole = folder / "whole"
+    undisturbed = folder / "undisturbed"
     say("the undisturbed run")
-    finish(start(folder, whole, args.steps))
+    finish(start(folder, undisturbed, args.steps))
     with small_disk(folder / "disk") as full:
-        run, found = folder / "disk" / "run", []
+        run, disturbances = folder / "disk" / "run", []
         for kind in kinds:
-            say(f"{len(found) + 1} of {len(kinds)}: {kind}")
-            found.append(disturb(kind, lambda: start(folder, run, args.steps), run, full, rng))
+            say(f"{len(disturbances) + 1} of {len(kinds)}: {kind}")
+            begin = partial(start, folder, run, args.steps)
+            disturbances.append(disturb(kind, begin, run, full, rng))
         finish(start(folder, run, args.steps))
-        same = damage.same(damage.everything(whole), damage.everything(run))
+        same = damage.same(damage.everything(undisturbed), damage.everything(run))
         return {
-            "disturbances": [each._asdict() for each in found],
+            "disturbances": [each._asdict() for each in disturbances],
             "same_bits_in_the_end": same,
             "disk": "mounted" if full is fill else "limited file size",
             "damages": damage.matrix(run, rng),
@@ -159,7 +161,9 @@ def limit(process: subprocess.Popen, run: Path) -> None:
     process.wait()
 
 
-def disturb(kind: str, begin: Callable, run: Path, full: Callable, rng: random.Random) -> Found:
+def disturb(
+    kind: str, begin: Callable, run: Path, full: Callable, rng: random.Random
+) -> Disturbance:
     """One process, disturbed in its first seconds, a quarter of them before its first step."""
     told, process, begun = run.parent.parent / "out.txt", begin(), time.monotonic()
     if kind == "kill -9 in a save" or rng.random() > 0.25:
@@ -179,7 +183,7 @@ def disturb(kind: str, begin: Callable, run: Path, full: Callable, rng: random.R
     reached = max(map(int, STEP.findall(told.read_text())), default=0)
     kept = checkpoint.newest_good(str(run), lambda line: None) or 0
     times = (round(moment - begun, 2), code, round(ended - moment, 2))
-    return Found(kind, *times, reached, kept, max(0, reached - kept))
+    return Disturbance(kind, *times, reached, kept, max(0, reached - kept))
 
 
 def wait_for(what: Callable, process: subprocess.Popen) -> None:
@@ -187,11 +191,11 @@ def wait_for(what: Callable, process: subprocess.Popen) -> None:
         time.sleep(0.001)
 
 
-def table(found: dict) -> str:
+def table(measured: dict) -> str:
     """What was lost, kind by kind, and what became of the damages."""
     rows = ["| disturbance | times | exit codes | seconds to the exit | steps lost |", RULE]
     for kind in KINDS:
-        these = [each for each in found["disturbances"] if each["kind"] == kind]
+        these = [each for each in measured["disturbances"] if each["kind"] == kind]
         if these:
             codes = ", ".join(sorted({str(each["exit_code"]) for each in these}))
             exits, lost = ([each[key] for each in these] for key in ("exit_s", "lost"))
@@ -199,10 +203,10 @@ def table(found: dict) -> str:
             rows.append(
                 f"| {kind} | {len(these)} | {codes} | {spread} | {min(lost)} to {max(lost)} |"
             )
-    same = "the same" if found["same_bits_in_the_end"] else "OTHER"
+    same = "the same" if measured["same_bits_in_the_end"] else "OTHER"
     rows += ["", f"in the end: {same} bits as without disturbance", ""]
     rows += ["| damage to a file | files | named | harmless, same bits | wrong |", RULE]
-    for how, counts in found["damages"].items():
+    for how, counts in measured["damages"].items():
         rows.append("| " + " | ".join([how, *map(str, counts.values())]) + " |")
     return "\n".join(rows)
 

@@ -43,18 +43,18 @@ LINE = re.compile(r"^step (\d+)/.* ([\d.]+) clips/s  data (\d+) %")
 def main(argv: list[str]) -> None:
     args = parse(argv)
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(args, Path(folder))
-    print(json.dumps(found, indent=1))
+        measured = measure(args, Path(folder))
+    print(json.dumps(measured, indent=1))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    about = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
-    args.out.write_text(json.dumps(about | found, indent=1) + "\n")
+    circumstances = {"machine": describe(), "jax": jax.__version__, "arguments": settings(args)}
+    args.out.write_text(json.dumps(circumstances | measured, indent=1) + "\n")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser("loop", __doc__)
     parser.add_argument("--config", default="configs/slowfast.py", help="FILE[:VARIANT]")
-    about = "of the loop and of the bare steps; the first does not count"
-    parser.add_argument("--turns", type=at_least(2), default=6, help=about)
+    text = "of the loop and of the bare steps; the first does not count"
+    parser.add_argument("--turns", type=at_least(2), default=6, help=text)
     parser.add_argument("--steps", type=at_least(1), default=10, help="a turn")
     path = Path("runs/benchmarks/loop.json")
     parser.add_argument("--out", type=Path, default=path, help="the JSON file")
@@ -65,14 +65,14 @@ def measure(args: argparse.Namespace, folder: Path) -> dict:
     """Seconds to the first step; clips/s of the loop and of the bare steps, and their ratio."""
     config, _, _ = flags.parse_train(["--config", args.config])
     say("the data set")
-    parts = prepare(config)  # makes the data set where it is not there yet
+    training = prepare(config)  # makes the data set if it is not there yet
     say("the first step with an empty cache, then with a full one")
     cache = folder / "cache"
     cold, warm = (first_step(args.config, cache, folder / name) for name in ("cold", "warm"))
     say("the loop and bare steps, without data and with them")
     config.train.log_every_steps = args.steps
-    config.train.epochs = args.turns * args.steps / parts.steps_per_epoch
-    with mock.patch.object(build, "train_loader", one_batch(setup.train_loader)):
+    config.train.epochs = args.turns * args.steps / training.steps_per_epoch
+    with mock.patch.object(setup, "train_loader", one_batch(setup.train_loader)):
         without_data = side_by_side(config, args.steps, folder / "without data")
     return {
         "config": args.config,
@@ -122,9 +122,9 @@ def side_by_side(config: ConfigDict, count: int, workdir: Path) -> dict:
     looped, bare, waited = [], [], []
 
     def log(text: str) -> None:
-        if found := LINE.match(text):
-            looped.append(float(found.group(2)))
-            waited.append(int(found.group(3)))
+        if match := LINE.match(text):
+            looped.append(float(match.group(2)))
+            waited.append(int(match.group(3)))
             begin = time.perf_counter()
             for _ in range(count):
                 step()
@@ -141,17 +141,17 @@ def side_by_side(config: ConfigDict, count: int, workdir: Path) -> dict:
 
 def bare_step(config: ConfigDict):
     """The config's training step on a batch that stays on the device; it waits for each."""
-    parts = prepare(config)
+    training = prepare(config)
     shape = build.clip_shape(config)
-    variables = jaxaction.init(parts.model, shape, jax.random.key(0))
+    variables = jaxaction.init(training.model, shape, jax.random.key(0))
     rng, batch_size = np.random.default_rng(0), config.train.batch_size
     clips = rng.integers(0, 256, (batch_size, *shape[1:]), np.uint8)
     labels = rng.integers(0, config.model.num_classes, batch_size).astype(np.int32)
     batch = jax.device_put({"clip": clips, "label": labels})
-    average = bool(parts.recipe.ema_decay)
-    state = train_state.create(variables, parts.optimizer, average)
+    optimizer, recipe = training.optimizer, training.recipe
+    state = train_state.create(variables, optimizer, bool(recipe.ema_decay))
     pixels, seed = (config.data.mean, config.data.std), config.train.seed
-    step = train_step.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
+    step = train_step.make_train_step(training.model, optimizer, *pixels, seed, recipe)
     return ours.training(ours.compile_training(step, state, batch), state, batch)
 
 

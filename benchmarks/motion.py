@@ -47,7 +47,7 @@ def contrast(workdir: str) -> Contrast:
     source = build.source(run.config, "test")
     loader = data.test_loader(source, run.protocol, BATCH, num_threads=2)
     rows = [both_ways(logits, batch) for batch in loader]
-    forward, backward, labels = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+    forward, backward, labels = (np.concatenate(column) for column in zip(*rows, strict=True))
     right = forward.argmax(1) == labels
     opposite = np.array([OPPOSITE[label] for label in labels])
     turned = backward.argmax(1)[right] == opposite[right]
@@ -68,9 +68,9 @@ def main(argv: list[str]) -> None:
     print("| run | top-1 | of these, opposite when reversed | largest change of a logit |")
     print("|---|---|---|---|")
     for workdir in workdirs:
-        found = contrast(workdir)
-        shares = f"{100 * found.accuracy:.1f} % | {100 * found.reversed_to_opposite:.1f} %"
-        print(f"| {workdir} | {shares} | {found.change:.1g} |")
+        result = contrast(workdir)
+        shares = f"{100 * result.accuracy:.1f} % | {100 * result.reversed_to_opposite:.1f} %"
+        print(f"| {workdir} | {shares} | {result.change:.1g} |")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from jaxaction.commands import entry
 from jaxaction.config import build, flags
 from jaxaction.runtime import sharding
 from jaxaction.training import setup
-from jaxaction.training.setup import Parts, compile_step, create_state
+from jaxaction.training.setup import TrainingSetup, compile_step, create_state
 
 # The results of an all-reduce, as `f32[64]{0}` or `(f32[64]{0}, bf16[3,4])`; GPUs have -start.
 ALL_REDUCE = re.compile(r"= (\([^()]*(?:\([^()]*\)[^()]*)*\)|\S+) all-reduce(?:-start)?\(")
@@ -82,15 +82,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser("scale", __doc__)
     parser.add_argument("--config", default="configs/slowfast.py", help="FILE[:VARIANT]")
     parser.add_argument("--devices", type=at_least(2), default=4, help="to compile for")
-    about = "milliseconds of a step on one device, with its share of the batch (an example)"
-    parser.add_argument("--step-ms", type=duration, default=400.0, help=about)
+    text = "milliseconds of a step on one device, with its share of the batch (an example)"
+    parser.add_argument("--step-ms", type=duration, default=400.0, help=text)
     parser.add_argument("--devices-per-host", type=at_least(1), default=8, help="GPUs a machine")
-    about = "GB/s of a device's links inside a host (an example)"
-    parser.add_argument("--inside", type=duration, default=200.0, help=about)
-    about = "GB/s of a host's network (an example: 100 Gbit/s)"
-    parser.add_argument("--network", type=duration, default=12.5, help=about)
-    about = "microseconds until a message is there (an example)"
-    parser.add_argument("--latency-us", type=duration, default=20.0, help=about)
+    text = "GB/s of a device's links inside a host (an example)"
+    parser.add_argument("--inside", type=duration, default=200.0, help=text)
+    text = "GB/s of a host's network (an example: 100 Gbit/s)"
+    parser.add_argument("--network", type=duration, default=12.5, help=text)
+    text = "microseconds until a message is there (an example)"
+    parser.add_argument("--latency-us", type=duration, default=20.0, help=text)
     return parser.parse_args(argv)
 
 
@@ -100,14 +100,14 @@ def measure(config: ConfigDict) -> Sent:
     optimizer, schedule = setup.build_optimizer(config, steps_per_epoch=1000)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
-    found = {"config": config, "model": build.model(config), "mesh": mesh}
-    found |= {"optimizer": optimizer, "schedule": schedule}
-    found["recipe"] = setup.build_recipe(config, mesh.size)
-    parts = Parts(**dict.fromkeys(Parts._fields) | found)  # no data
-    state = jax.eval_shape(partial(create_state, parts))
+    fields = {"config": config, "model": build.model(config), "mesh": mesh}
+    fields |= {"optimizer": optimizer, "schedule": schedule}
+    fields["recipe"] = setup.build_recipe(config, mesh.size)
+    without_data = TrainingSetup(**dict.fromkeys(TrainingSetup._fields) | fields)
+    state = jax.eval_shape(partial(create_state, without_data))
     # CPUs have forms of convolutions of their own, whose gradients are summed part by part.
     with mock.patch.object(jax, "default_backend", lambda: "gpu"):
-        step = compile_step(parts, state, lambda text: print(text, file=sys.stderr))
+        step = compile_step(without_data, state, lambda text: print(text, file=sys.stderr))
     sizes = all_reduces(step.as_text())
     gradients = sum(4 * leaf.size for leaf in jax.tree.leaves(state.params))
     return Sent(sum(sizes), len(sizes), gradients)
@@ -115,7 +115,7 @@ def measure(config: ConfigDict) -> Sent:
 
 def all_reduces(text: str) -> list[int]:
     """The bytes that each all-reduce of optimised HLO gives back."""
-    return [sum(map(_bytes, ARRAY.findall(found))) for found in ALL_REDUCE.findall(text)]
+    return [sum(map(_bytes, ARRAY.findall(result))) for result in ALL_REDUCE.findall(text)]
 
 
 def _bytes(array: tuple[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""What a training step changes: the state that is carried, sharded, donated and saved."""
+"""The state of training: a step takes one and returns the next, and checkpoints hold it."""
 
 from typing import Any
 
@@ -10,11 +10,10 @@ import optax
 
 @flax.struct.dataclass
 class TrainState:
-    """`step` (int32 scalar) counts the steps taken; the rest are nested dicts of arrays.
+    """`step` (int32 scalar) counts the steps taken; the other fields are nested dicts of arrays.
 
-    `averaged` is the moving average of `variables`, empty where none is kept.
-
-    No random key is part of it: a step folds its keys from the run's seed and its own number.
+    `averaged` is the moving average of `variables`, empty if none is kept. There is no random key:
+    a step folds its key from the run's seed and its own number.
     """
 
     step: jax.Array
@@ -25,16 +24,16 @@ class TrainState:
 
     @property
     def variables(self) -> dict:
-        """What `model.apply` takes."""
+        """The variables that `model.apply` takes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
-    def tested(self) -> dict:
-        """The variables that tests are made with: the averages where there are some."""
+    def eval_variables(self) -> dict:
+        """The variables for validation and test: the averages if there are any."""
         return self.averaged or self.variables
 
-    def begun_with(self, variables: dict) -> "TrainState":
-        """The state with these variables; averages begin with them, too, in memory of their own."""
+    def with_variables(self, variables: dict) -> "TrainState":
+        """The state with these variables. The averages, if any, start as a copy of them."""
         averaged = jax.tree.map(jnp.copy, variables) if self.averaged else {}
         return self.replace(**variables, averaged=averaged)
 
@@ -42,7 +41,7 @@ class TrainState:
 def create(
     variables: dict, optimizer: optax.GradientTransformation, average: bool = False
 ) -> TrainState:
-    """The state before the first step; under `jax.eval_shape`, its abstract twin."""
+    """The state before the first step; only its shapes under `jax.eval_shape`."""
     variables = {"params": variables["params"], "batch_stats": variables.get("batch_stats", {})}
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -1,4 +1,4 @@
-"""`eval.py` and `jaxaction eval`: the test of a run's newest checkpoint."""
+"""`eval.py` and `jaxaction eval`: tests a run's newest checkpoint."""
 
 import sys
 
@@ -7,12 +7,13 @@ import jax
 from jaxaction.config import build, checks, flags, paths
 from jaxaction.data import labels
 from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation.settings import eval_settings, result_conditions
 from jaxaction.runtime import distributed
 from jaxaction.storage import checkpoint
 
 
 def main(argv: list[str]) -> None:
-    """Tests what the flags name, prints the accuracies, and writes them to the run's directory."""
+    """Tests the run that the flags name; prints the accuracies and writes them to its directory."""
     workdir, overrides = flags.parse_eval(distributed.start(argv))
     run = checkpoint.load_run(workdir)
     checks.check_test_keys(run.config, overrides)
@@ -26,16 +27,16 @@ def main(argv: list[str]) -> None:
     difference = labels.differing_labels(run.label_names, source.label_names)
     if difference and jax.process_index() == 0:
         print(f"eval.py: warning: {difference}; accuracies mean little", file=sys.stderr)
-    found = evaluate.run(
+    evaluation = evaluate.run(
         build.model(config),
         run.variables,
         source,
         build.protocol(config.test),
-        evaluate.settings(config),
+        eval_settings(config),
     )
     if jax.process_index() == 0:
-        names = run.label_names or source.label_names
-        about = evaluate.about(config, run.step)
-        path = results.write(workdir, "test", found, names, about)
+        label_names = run.label_names or source.label_names
+        conditions = result_conditions(config, run.step)
+        path = results.write(workdir, "test", evaluation, label_names, conditions)
         print(f"{workdir}, step {run.step}: {path}")
-        print(results.summary("test", found, names))
+        print(results.summary("test", evaluation, label_names))

@@ -1,4 +1,4 @@
-"""Labels for single videos, through the same views and scores as a test: `jaxaction predict`."""
+"""`jaxaction predict`: labels for single videos, by the same views and scores as in a test."""
 
 import argparse
 import json
@@ -16,6 +16,7 @@ from jaxaction import data
 from jaxaction.config import build, flags
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate
+from jaxaction.evaluation.settings import eval_settings
 from jaxaction.files import write_atomically
 from jaxaction.storage import checkpoint
 
@@ -52,7 +53,7 @@ class Predictor:
         run = checkpoint.load_run(workdir)
         flags.apply_overrides(run.config, dict(overrides))
         build.set_precision(run.config)
-        settings = evaluate.settings(run.config)
+        settings = eval_settings(run.config)
         self.protocol = build.protocol(run.config.test) if overrides else run.protocol
         self.labels = tuple(run.label_names) or tuple(map(str, range(run.config.model.num_classes)))
         self._scorer = evaluate.scorer(
@@ -60,8 +61,8 @@ class Predictor:
         )
 
     def __call__(self, video: Any) -> Prediction:
-        found = self._scorer(self._views(video))
-        return Prediction(found.scores[0], found.probs[0], self.labels)
+        result = self._scorer(self._views(video))
+        return Prediction(result.scores[0], result.probs[0], self.labels)
 
     def features(self, video: Any) -> Float[np.ndarray, " c"]:
         """The backbone's output averaged over space, time and views."""
@@ -100,7 +101,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _check_writable(path: Path) -> None:
-    """InputError for a place where no features can be written, before any work."""
+    """Raises InputError if the features can't be written there, before any work is done."""
     if path.is_dir():
         raise InputError(f"--features {path}: a folder; give the name of a file")
     if path.exists():
@@ -115,7 +116,7 @@ def _labels(predictor: Predictor, args: argparse.Namespace) -> int:
         try:
             top = predictor(video).top(args.top)
         except InputError as error:
-            code = _say(error)
+            code = _print_error(error)
             continue
         print(_as_json(video, top, predictor.protocol) if args.json else _as_text(video, top))
     return code
@@ -127,7 +128,7 @@ def _features(predictor: Predictor, args: argparse.Namespace) -> int:
         try:
             rows.append(predictor.features(video))
         except InputError as error:
-            code = _say(error)
+            code = _print_error(error)
     if not code:
         table = np.stack(rows).astype(np.float32)
         write_atomically(Path(args.features), lambda file: np.save(file, table))
@@ -144,6 +145,6 @@ def _as_json(video: str, top: list[tuple[str, float]], protocol: Any) -> str:
     return json.dumps({"video": video, "top": rows, "protocol": str(protocol)})
 
 
-def _say(error: InputError) -> int:
+def _print_error(error: InputError) -> int:
     print(f"jaxaction: {' '.join(str(error).split())}", file=sys.stderr)
     return 2

@@ -1,4 +1,4 @@
-"""`jaxaction report`: a run's `report.html`, made again."""
+"""`jaxaction report`: makes a run's `report.html` again."""
 
 import argparse
 
@@ -11,6 +11,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Makes the report of what the run has measured until now, and of its newest test."""
+    """Makes the report from all that the run has measured, and from its newest test."""
     print(report.make(args.workdir))
     return 0

@@ -1,4 +1,4 @@
-"""`train.py` and `jaxaction train`: one run, from its newest checkpoint on."""
+"""`train.py` and `jaxaction train`: trains a run, from its newest checkpoint on."""
 
 from jaxaction.config import flags
 from jaxaction.runtime import distributed
@@ -6,6 +6,6 @@ from jaxaction.training import loop
 
 
 def main(argv: list[str]) -> None:
-    """Trains what the flags name, and prints the test at the end."""
+    """Trains the config that the flags name, and prints the test at the end."""
     config, _, workdir = flags.parse_train(distributed.start(argv))
     loop.train(config, workdir, log=lambda text: print(text, flush=True))

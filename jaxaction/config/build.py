@@ -1,4 +1,4 @@
-"""Turns the sections of a ConfigDict into the plain values and objects that the package takes."""
+"""Builds the objects that a ConfigDict describes: model, videos, protocol."""
 
 import dataclasses
 from typing import Any
@@ -23,9 +23,9 @@ def set_precision(config: ConfigDict) -> None:
 
 
 def model(config: ConfigDict) -> Any:
-    """The Linen module of `config.model`, computing in bfloat16 if `config.compute` says so.
+    """The Linen module of `config.model`; it computes in bfloat16 if `config.compute` says so.
 
-    It takes as many channels as `data.mean` has numbers, unless `config.model` says another number.
+    It takes as many channels as `data.mean` has numbers, unless `config.model` sets `in_channels`.
     """
     dtype = "bfloat16" if config.compute == "bfloat16" else "float32"
     channels = {"in_channels": len(config.data.mean)}
@@ -40,17 +40,19 @@ def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
 def source(config: ConfigDict, split: str) -> Any:
     """The videos of `split`, "train" or "test", with their label names.
 
-    A data set whose number of classes is not the model's is an InputError, and so is one with
-    several labels a video, unless `data.multi_label` says so.
+    InputError if the number of classes is not the model's, or if videos have several labels but
+    `data.multi_label` is not set.
     """
-    found, where = open_source(config, split, config.model.num_classes)
-    _check_classes(config, found, where)
-    return found
+    videos, where = open_source(config, split, config.model.num_classes)
+    _check_classes(config, videos, where)
+    return videos
 
 
 def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, str]:
-    """The videos of `split` as they are, and their name for messages; a list of videos has
-    `num_classes` (0: as many as are in it)."""
+    """The unchecked videos of `split`, and their name for messages.
+
+    A list of videos is read as one of `num_classes` (0: as many as are in it).
+    """
     section = config.data
     if section.source == "tfds" and section.modality != "rgb":
         raise InputError(
@@ -77,24 +79,24 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     return data.annotation_source(file, section.root, num_classes, *kinds), file
 
 
-def _check_classes(config: ConfigDict, found: Any, where: str) -> None:
-    classes = len(found.label_names)
+def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
+    classes = len(videos.label_names)
     if classes != config.model.num_classes:
         raise InputError(
             f"model.num_classes {config.model.num_classes} differs from the {classes} classes of"
             f" {where}; set model.num_classes to {classes}"
         )
-    if not len(found):
+    if not len(videos):
         raise InputError(f"{where} has no videos")
-    if found.multi_label != config.data.multi_label:
-        number = "several labels" if found.multi_label else "one label"
+    if videos.multi_label != config.data.multi_label:
+        number = "several labels" if videos.multi_label else "one label"
         raise InputError(
-            f"{where} has {number} a video; set data.multi_label to {found.multi_label}"
+            f"{where} has {number} a video; set data.multi_label to {videos.multi_label}"
         )
 
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
-    """How a test video becomes views, from `config.val` or `config.test`; `name` is which."""
+    """How a test video becomes views; `section` is `config.val` or `config.test`, see `name`."""
     check_protocol(section, name)
     return dataclass_fields(data.Protocol, section)
 
@@ -106,5 +108,5 @@ def dataclass_fields(kind: type, section: ConfigDict) -> Any:
 
 
 def abstract_variables(config: ConfigDict) -> dict:
-    """Shapes and dtypes of the model's parameters and statistics, computed without memory."""
+    """Shapes and dtypes of the model's parameters and statistics; allocates no arrays."""
     return models.abstract_variables(model(config))

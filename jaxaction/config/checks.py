@@ -49,7 +49,7 @@ _RANGES = {
 
 
 def check_numbers(config: ConfigDict) -> None:
-    """Raises InputError for a number that makes no run, whatever the model and the videos are."""
+    """Raises InputError for a number that no run can have, whatever its model and videos are."""
     for key, (low, high) in _RANGES.items():
         section, name = key.split(".")
         value = config[section].get(name, low)
@@ -64,11 +64,11 @@ def check_numbers(config: ConfigDict) -> None:
         )
     channels = CHANNELS.get(config.data.modality, len(mean)) * config.data.stack
     if len(mean) != channels:
-        one = (128.0,) * channels  # what flow is stored about, and a usual scale
+        example = (128.0,) * channels  # stored flow has this mean, and it is a usual scale
         raise InputError(
             f"data.mean has {len(mean)} numbers, but {config.data.stack} frame(s) of"
             f" {config.data.modality} have {channels} channels; give so many, as in"
-            f" --config.data.mean='{one}' --config.data.std='{one}'"
+            f" --config.data.mean='{example}' --config.data.std='{example}'"
         )
     if config.test.batch_size % jax.process_count():
         raise InputError(
@@ -78,8 +78,10 @@ def check_numbers(config: ConfigDict) -> None:
 
 
 def check_test_keys(config: ConfigDict, overrides: Iterable[str]) -> None:
-    """Raises InputError for keys of `data` that training alone follows, since the protocol of a
-    stored run's test has values of its own."""
+    """Raises InputError for keys of `data` that only training uses.
+
+    The test of a stored run takes their values from its protocol, `config.test`.
+    """
     for key in overrides:
         section, _, name = key.partition(".")
         if section == "data" and name in config.test:
@@ -90,9 +92,9 @@ def check_test_keys(config: ConfigDict, overrides: Iterable[str]) -> None:
 
 
 def check_clips(config: ConfigDict) -> None:
-    """Sends shapes alone through the model: a training batch, and a view of `val` and of `test`.
+    """Raises InputError for clips that the model can't take, before the first batch.
 
-    What the model can't take (its ValueError) is an InputError here, before the first batch.
+    It sends only shapes through the model: a training batch, and a view of `val` and of `test`.
     """
     network, checked = build.model(config), set()
     variables = build.abstract_variables(config)
@@ -124,6 +126,6 @@ def _apply_abstract(
 
 
 def batch_multiple(config: ConfigDict, mesh: Mesh) -> int:
-    """What a global batch must be a multiple of: devices, parts of a step, groups of a norm."""
+    """A number that must divide a global batch: devices, parts of a step and norm groups."""
     parts = mesh.size * config.train.accumulate
     return math.lcm(parts, config.model.get("bn_group", 0) or 1)

@@ -10,54 +10,22 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import Float, Int
-from ml_collections import ConfigDict
 
 from jaxaction import data
 from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.evaluation import metrics, scoring
+from jaxaction.evaluation.settings import EvalSettings
 from jaxaction.models.heads import view_logits
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class Settings(NamedTuple):
-    """What a test needs beside its protocol; pixel values on the scale 0 to 255."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    batch_size: int  # videos of all processes
-    num_threads: int
-    max_bad_share: float  # of the videos; 0 allows none, more allows at least one
-    multi_label: bool = False  # each class has a probability of its own
-
-
-def settings(config: ConfigDict) -> Settings:
-    """The `Settings` of a run's config."""
-    section = config.data
-    return Settings(
-        tuple(section.mean),
-        tuple(section.std),
-        config.test.batch_size,
-        section.num_threads,
-        section.max_bad_share,
-        section.multi_label,
-    )
-
-
-def about(config: ConfigDict, step: int) -> dict:
-    """What a result depends on beside its protocol, as JSON values: the videos, step, precision."""
-    section = config.data
-    kept = ("name", "test_split") if section.source == "tfds" else ("test_file", "root")
-    dataset = {key: section[key] for key in ("source", *kept)}
-    return {"dataset": dataset, "step": step, "compute": config.compute}
-
-
 @dataclass(frozen=True)
 class Evaluation:
-    """What a test found: one row for every readable video, in the source's order.
+    """The result of a test: one row for every readable video, in the source's order.
 
-    Labels of two axes are those of a multi-label data set, 1 for the classes of a video.
+    With several labels a video, `labels` has two axes and is 1 for the classes of a video.
     """
 
     protocol: Any
@@ -77,7 +45,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, float]:
-        """What sums up the test, by its names in files; shares of 1, and the number of videos."""
+        """The metrics by their names in files, from 0 to 1, and the number of videos."""
         if self.multi_label:
             names = ("mean_average_precision", "mmit_mean_average_precision", "num_videos")
         else:
@@ -86,12 +54,12 @@ class Evaluation:
 
     @property
     def mean_average_precision(self) -> float:
-        """Of multi-label videos, the mean over classes."""
+        """The mean over classes, for multi-label videos."""
         return metrics.mean_average_precision(self.scores, self.labels > 0)
 
     @property
     def mmit_mean_average_precision(self) -> float:
-        """Of multi-label videos, the mean over videos."""
+        """The mean over videos, for multi-label videos."""
         return metrics.mmit_mean_average_precision(self.scores, self.labels > 0)
 
     @property
@@ -106,7 +74,7 @@ class Evaluation:
 
     @property
     def top5(self) -> float:
-        """Of fewer than five classes all count."""
+        """The top-5 accuracy; with fewer than five classes all of them count."""
         return metrics.top_k_accuracy(self.scores, self.labels, 5)
 
     @property
@@ -119,15 +87,14 @@ def run(
     variables: Any,
     source: Any,
     protocol: Any,
-    settings: Settings,
+    settings: EvalSettings,
     watch: Callable[[Iterable], Iterable] = iter,
 ) -> Evaluation:
-    """Scores every video of `source` once; on several hosts each takes its share, all get the rows.
+    """Scores every video of `source` once. Several processes share the work; all get all rows.
 
-    `watch` hands the batches on, and may end the test by an exception.
-
-    Unreadable videos are left out and named. `InputError` for a clip that the model can't take, a
-    label outside its classes, an empty source, and more unreadable videos than `max_bad_share`.
+    `watch` hands the batches on, and may end the test by an exception. Unreadable videos are left
+    out and named. `InputError` for a clip that the model can't take, a label outside its classes,
+    an empty source, and more unreadable videos than `max_bad_share`.
     """
     if len(source) == 0:
         raise InputError("the test split holds no video; set data.test_split or data.test_file")
@@ -141,12 +108,12 @@ def run(
     return _evaluation(table, source, protocol)
 
 
-def scorer(model: Any, variables: Any, protocol: Any, settings: Settings) -> scoring.Scorer:
-    """The `Scorer` of a test and of predictions, so that both compute the same."""
-    local = max(1, settings.batch_size // jax.process_count())
+def scorer(model: Any, variables: Any, protocol: Any, settings: EvalSettings) -> scoring.Scorer:
+    """The `Scorer` of tests and of predictions, so that both compute the same."""
+    local_batch = max(1, settings.batch_size // jax.process_count())
     pixels = (settings.mean, settings.std)
-    found = scoring.make_scorer(model, variables, protocol, *pixels, local)
-    return replace(found, multi_label=settings.multi_label)
+    made = scoring.make_scorer(model, variables, protocol, *pixels, local_batch)
+    return replace(made, multi_label=settings.multi_label)
 
 
 def check_clip(model: Any, variables: Any, protocol: Any, channels: int) -> int:
@@ -185,7 +152,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def allowed_bad(num_videos: int, max_bad_share: float) -> int:
-    """How many unreadable videos pass: none for a share of 0, else the share but at least one."""
+    """How many videos may be unreadable: none for a share of 0, otherwise at least one."""
     return max(1, int(max_bad_share * num_videos)) if max_bad_share else 0
 
 
@@ -208,28 +175,28 @@ def _fill(
     table: _Table, score: scoring.Scorer, batches: Iterable, source: Any, max_bad_share: float
 ) -> _Table:
     """The table with this process's rows; stops early once too many videos were unreadable."""
-    started = said = time.monotonic()
+    started = printed = time.monotonic()
     of = f" of the first of {jax.process_count()} shares" if jax.process_count() > 1 else ""
     for batch in batches:
         rows, keep = batch["index"][batch["mask"]], batch["mask"]
         labels.check_labels(source, rows, batch["label"][keep], table.scores.shape[1])
         if keep.any():
-            found = score(batch["views"])
-            table.scores[rows], table.probs[rows] = found.scores[keep], found.probs[keep]
+            result = score(batch["views"])
+            table.scores[rows], table.probs[rows] = result.scores[keep], result.probs[keep]
         table.labels[rows] = batch["label"][keep]
         np.add.at(table.scored, rows, 1)
         np.add.at(table.bad, batch["bad"][batch["bad"] >= 0], 1)
         if table.bad.sum() > allowed_bad(len(source), max_bad_share):
             break
-        if time.monotonic() - said > SECONDS_BETWEEN_LINES and jax.process_index() == 0:
-            said = time.monotonic()
-            rate = table.scored.sum() / (said - started)
+        if time.monotonic() - printed > SECONDS_BETWEEN_LINES and jax.process_index() == 0:
+            printed = time.monotonic()
+            rate = table.scored.sum() / (printed - started)
             print(f"scored {table.scored.sum()} videos{of}, {rate:.2f} a second", file=sys.stderr)
     return table
 
 
 def _gather(table: _Table) -> _Table:
-    """All processes' rows: each filled its own and left zeros, so that the sum is the whole."""
+    """The rows of all processes: each filled its own and left zeros, so they can be summed."""
     if jax.process_count() == 1:
         return table
     return _Table(*(np.asarray(multihost_utils.process_allgather(x)).sum(0) for x in table))

@@ -1,4 +1,4 @@
-"""Accuracies from scores, on the host in float64; they agree with the reference's `accuracy.py`."""
+"""Accuracies from scores, on the host in float64; they agree with MMAction2's `accuracy.py`."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,7 +10,7 @@ Labels = Int[np.ndarray, " n"]
 def top_k_accuracy(scores: Scores, labels: Labels, top: int) -> float:
     """Share of rows whose label is among the `top` highest scores; at most all classes count.
 
-    Of equal scores the one of the higher class comes first, as in the reference. NaN without rows.
+    Of equal scores the one of the higher class comes first, as in MMAction2. NaN without rows.
     """
     if len(labels) == 0:
         return float("nan")
@@ -28,7 +28,7 @@ def mean_class_accuracy(scores: Scores, labels: Labels) -> float:
     """Mean over classes of the share of its rows that have the highest score there.
 
     A class counts if it is some row's label or some row's prediction; one that was only predicted
-    counts as 0, as in the reference. NaN without rows.
+    counts as 0, as in MMAction2. NaN without rows.
     """
     confusion = confusion_matrix(scores.argmax(axis=1), labels, scores.shape[1])
     rows = confusion.sum(axis=1)
@@ -43,8 +43,9 @@ def mean_average_precision(scores: Scores, targets: Bool[np.ndarray, "n k"]) -> 
 
     NaN if no class has a row.
     """
-    found = [average_precision(s, t) for s, t in zip(scores.T, targets.T, strict=True) if t.any()]
-    return float(np.mean(found)) if found else float("nan")
+    classes = zip(scores.T, targets.T, strict=True)
+    precisions = [average_precision(s, t) for s, t in classes if t.any()]
+    return float(np.mean(precisions)) if precisions else float("nan")
 
 
 def mmit_mean_average_precision(scores: Scores, targets: Bool[np.ndarray, "n k"]) -> float:

@@ -1,4 +1,4 @@
-"""An evaluation as lines to print, and as files in the run's directory."""
+"""The result of a test: lines to print, and files in the run's directory."""
 
 import dataclasses
 import itertools
@@ -20,26 +20,28 @@ from jaxaction.files import write_atomically
 PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
 
 
-_FILE_NAME = re.compile(r"[^\w.-]+")  # what the name of a split is not written with
+_NOT_IN_FILE_NAMES = re.compile(r"[^\w.-]+")  # replaced in the name of a split
 
 
 class Result(NamedTuple):
-    """What a run's test found; its `protocol` isn't known here."""
+    """A run's test as read from its files, which don't hold its `protocol`."""
 
     name: str
     test: Evaluation
     label_names: tuple[str, ...]
 
     def take(self, rows: list[int]) -> "Result":
-        """The same with these videos, in this order."""
+        """The result for these rows alone, in this order."""
         arrays = {key: getattr(self.test, key)[rows] for key in ("labels", "scores", "probs")}
         ids = tuple(self.test.ids[row] for row in rows)
         return self._replace(test=dataclasses.replace(self.test, ids=ids, **arrays))
 
 
 def result_line(split: str, evaluation: Evaluation) -> str:
-    """The line that scripts may rely on: `test top-1 98.8 %, top-5 100.0 % (96 videos)`, or
-    `test mAP 45.2 % (96 videos)` where videos have several labels."""
+    """`test top-1 98.8 %, top-5 100.0 % (96 videos)`, a line that scripts may rely on.
+
+    With several labels a video: `test mAP 45.2 % (96 videos)`.
+    """
     if evaluation.multi_label:
         share = 100 * evaluation.mean_average_precision
         return f"{split} mAP {share:.1f} % ({evaluation.num_videos} videos)"
@@ -48,9 +50,9 @@ def result_line(split: str, evaluation: Evaluation) -> str:
 
 
 def summary(split: str, evaluation: Evaluation, label_names: tuple[str, ...] = ()) -> str:
-    """What the user sees: the protocol, unreadable videos if any, the accuracies; several lines.
+    """Several lines for the user: the protocol, unreadable videos if any, the accuracies.
 
-    With `label_names` also which classes were taken for another most often.
+    With `label_names` also the classes that were most often taken for another.
     """
     lines = [f"protocol: {evaluation.protocol}"]
     if evaluation.unreadable:
@@ -72,31 +74,36 @@ def _most_confused(confusion: np.ndarray, label_names: tuple[str, ...], most: in
     pairs = [divmod(int(i), len(wrong)) for i in order if wrong.flat[i]]
     if not pairs or not label_names:
         return []
-    said = [
+    phrases = [
         f"{label_names[i]} for {label_names[j]} ({wrong[i, j]} of {confusion[i].sum()})"
         for i, j in pairs
     ]
-    return [f"taken most often: {', '.join(said)}"]
+    return [f"taken most often: {', '.join(phrases)}"]
 
 
 def write(
-    workdir: str, split: str, evaluation: Evaluation, label_names: tuple[str, ...], about: dict
+    workdir: str,
+    split: str,
+    evaluation: Evaluation,
+    label_names: tuple[str, ...],
+    conditions: dict,
 ) -> Path:
-    """Writes `eval/SPLIT.json` (metrics, protocol, `about`) and `eval/SPLIT.npz` (every video).
+    """Writes `eval/SPLIT.json` (metrics, protocol, conditions) and `eval/SPLIT.npz` (every video).
 
     The npz holds `ids`, `labels`, `scores`, `probs`, `label_names`, `unreadable`; rows agree; and
     `confusion` (true classes along the first axis), unless videos have several labels.
-    `about` says what else the figures depend on (data set, step of the checkpoint), as JSON values.
-    An earlier result with another protocol or `about` is kept beside, as `SPLIT.1.json` and so on.
-    Returns the path of the JSON; it is written last, so that it never stands for half a result.
+    `conditions` are JSON values that the metrics depend on (data set, step of the checkpoint); the
+    file has them as "about". An earlier result with another protocol or other conditions is kept as
+    `SPLIT.1.json` and so on. Returns the path of the JSON. It is written last, so that it never
+    stands for half a result.
     """
     folder = Path(workdir) / "eval"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} can't be written ({error.strerror}); move it away") from error
-    name = _FILE_NAME.sub("_", split) or "test"
-    record = _record(split, evaluation, about)
+    name = _NOT_IN_FILE_NAMES.sub("_", split) or "test"
+    record = _record(split, evaluation, conditions)
     _keep_other(folder, name, record)
     write_npz(folder / f"{name}.npz", evaluation, label_names)
     path = folder / f"{name}.json"
@@ -105,10 +112,11 @@ def write(
 
 
 def read(run: str, split: str) -> Result:
-    """The result in a run's directory, or in a file; InputError if it is none, or not whole."""
+    """The result in a run's directory, or in a file; InputError if there is none, or if it is
+    incomplete."""
     path = Path(run)
     if path.is_dir():
-        path = path / "eval" / f"{_FILE_NAME.sub('_', split)}.npz"
+        path = path / "eval" / f"{_NOT_IN_FILE_NAMES.sub('_', split)}.npz"
     if not path.is_file():
         raise InputError(f"{path} does not exist; eval.py --workdir DIR writes DIR/eval/test.npz")
     try:
@@ -119,11 +127,11 @@ def read(run: str, split: str) -> Result:
         raise InputError(f"{path} is not a result that eval.py wrote: {error}") from None
     label_names = names.pop("label_names")
     test = Evaluation("", **arrays, **names)
-    _check_whole(test, path)
+    _check_complete(test, path)
     return Result(run, test, label_names)
 
 
-def _check_whole(test: Evaluation, path: Path) -> None:
+def _check_complete(test: Evaluation, path: Path) -> None:
     rows, classes = test.probs.shape if test.probs.ndim == 2 else (0, 0)
     shapes = [array.shape for array in (test.labels, test.scores, test.probs)]
     if not rows or shapes[1] != shapes[2] or shapes[0] not in ((rows,), (rows, classes)):
@@ -133,24 +141,23 @@ def _check_whole(test: Evaluation, path: Path) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Python and the packages that decode and compute, with their versions; absent ones are left
-    out."""
-    found = {"python": platform.python_version()}
+    """The versions of Python and of the installed packages that decode and compute."""
+    installed = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
-def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
+def _record(split: str, evaluation: Evaluation, conditions: dict) -> dict:
     return {
         "split": split,
         "metrics": evaluation.figures,
         "protocol": dataclasses.asdict(evaluation.protocol),
         "protocol_line": str(evaluation.protocol),
-        "about": about,
+        "about": conditions,
         "unreadable": list(evaluation.unreadable),
         "versions": versions(),
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -158,7 +165,7 @@ def _record(split: str, evaluation: Evaluation, about: dict) -> dict:
 
 
 def _keep_other(folder: Path, name: str, record: dict) -> None:
-    """Renames a result that stands for something else than `record` to the next free number."""
+    """Renames the result of another test than `record` to the next free number."""
     path = folder / f"{name}.json"
     if not path.exists() or _identity(_load(path)) == _identity(record):
         return
@@ -169,7 +176,7 @@ def _keep_other(folder: Path, name: str, record: dict) -> None:
 
 
 def _identity(record: dict) -> Any:
-    """What makes two results comparable, in the form that JSON gives back."""
+    """The values by which two results are of the same test, as JSON gives them back."""
     return json.loads(json.dumps([record.get("protocol"), record.get("about")]))
 
 

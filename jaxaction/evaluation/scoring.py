@@ -1,4 +1,4 @@
-"""From uint8 views to one row of scores a video: the step under validation, test and prediction."""
+"""From uint8 views to one row of scores a video, for validation, test and prediction."""
 
 import functools
 from collections.abc import Callable
@@ -30,12 +30,12 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class Scorer:
-    """A model, its variables on this process's devices, and the way from views to a video's scores.
+    """A model with its variables on this process's devices; turns views into a video's scores.
 
-    Clips go through the model in passes of one size, whatever the number of videos and views: a
-    video alone is computed as it is among others, where passes of another size would round
-    differently (5e-5 in TSN's logits). The size is `clips_per_pass`, or as many as the compiled
-    program has memory for (`memory`, bytes on each device).
+    Clips go through the model in passes of one size, for any number of videos and views. So a video
+    gets the same scores alone and among others: passes of another size round differently (5e-5 in
+    TSN's logits). The size is `clips_per_pass`, or fewer if the compiled program needs more than
+    `memory` (bytes on each device).
     """
 
     model: Any
@@ -59,7 +59,7 @@ class Scorer:
     def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n c"]:
         """The backbone's output, averaged over frames, height, width and views; float32.
 
-        Of SlowFast's two pathways the fast one comes first, the order of its classifier's inputs.
+        SlowFast's fast pathway comes first, as in the inputs of its classifier.
         """
         return np.asarray(self._run(clip_features, clips).mean(axis=1))
 
@@ -68,8 +68,8 @@ class Scorer:
     ) -> tuple[jax.stages.Compiled, int]:
         """`clip_logits` or `clip_features`, compiled, and the number of clips that it takes.
 
-        Compiled for `clips_per_pass`, and again for fewer as long as it would need too much memory.
-        One clip a device is the least.
+        Compiled for `clips_per_pass`, and again for fewer clips while it needs too much memory. It
+        takes at least one clip on each device.
         """
         leaves, tree = jax.tree.flatten(self.variables)
         described = (tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
@@ -80,7 +80,7 @@ class Scorer:
         )
 
     def _averaged(self, logits: Float[Array, "v k"]) -> Scores:
-        """Of one video, since sums over several at once round differently."""
+        """Averages one video, since sums over several videos at once round differently."""
         scores = views.average_clips(logits[None], self.average, self.multi_label)
         probs = views.probabilities(scores, self.average, self.multi_label)
         return Scores(np.asarray(scores), np.asarray(probs))
@@ -107,7 +107,7 @@ def make_scorer(
 ) -> Scorer:
     """A `Scorer` on all devices of this process; `variables` may lie anywhere.
 
-    `batch_size` videos at a time are what it should do well, if they fit into memory.
+    It is made to run well with `batch_size` videos at a time, if they fit into memory.
     """
     devices = jax.local_devices()
     kind = (AxisType.Auto,)
@@ -131,7 +131,7 @@ def clips_per_pass(views_shape: tuple[int, ...], batch_size: int, num_devices: i
     return num_devices * max(1, min(wanted, PIXELS_PER_PASS // (t * h * w)))
 
 
-@functools.lru_cache(maxsize=16)  # a training tests under two protocols; programs hold memory
+@functools.lru_cache(maxsize=16)  # a run tests under two protocols; programs hold memory
 def _fitting(
     step: Callable,
     static: tuple,
@@ -156,8 +156,8 @@ def _compiled(
     """`step(variables, clips)` for clips of this shape, split over the mesh."""
     model, *pixels = static
     tree, leaves = described
-    whole, split = sharding.replicated(mesh), sharding.split(mesh)
-    variables = [jax.ShapeDtypeStruct(*leaf, sharding=whole) for leaf in leaves]
+    replicated, split = sharding.replicated(mesh), sharding.split(mesh)
+    variables = [jax.ShapeDtypeStruct(*leaf, sharding=replicated) for leaf in leaves]
     clips = jax.ShapeDtypeStruct(shape, jnp.uint8, sharding=split)
 
     @functools.wraps(step, assigned=["__name__"])
@@ -187,7 +187,7 @@ def clip_features(
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> Float[Array, "n c"]:
-    """The pooled features of every clip; of several pathways the last one first."""
+    """The pooled features of every clip; with several pathways the last one comes first."""
     outputs = model.apply(variables, normalize(clips, mean, std), False, method="features")
     pathways = outputs[::-1] if isinstance(outputs, (tuple, list)) else (outputs,)
     return jnp.concatenate([x.astype(jnp.float32).mean(axis=(1, 2, 3)) for x in pathways], axis=-1)

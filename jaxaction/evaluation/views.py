@@ -13,7 +13,7 @@ def fold(views: Shaped[Array, "n v ..."]) -> Shaped[Array, "n*v ..."]:
 
 
 def unfold(clips: Shaped[Array, "n*v ..."], num_videos: int) -> Shaped[Array, "n v ..."]:
-    """The batch of `fold` with its views an axis again; ValueError if the videos don't fit it."""
+    """Undoes `fold`: the views become an axis again. ValueError if the videos don't fit."""
     if clips.shape[0] % num_videos:
         raise ValueError(f"{clips.shape[0]} clips are not a multiple of {num_videos} videos")
     return clips.reshape(num_videos, clips.shape[0] // num_videos, *clips.shape[1:])
@@ -22,11 +22,11 @@ def unfold(clips: Shaped[Array, "n*v ..."], num_videos: int) -> Shaped[Array, "n
 def average_clips(
     logits: Float[Array, "n v k"], average: str, multi_label: bool = False
 ) -> Float[Array, "n k"]:
-    """One row of scores a video, as the reference's `average_clips`.
+    """One row of scores a video, as MMAction2's `average_clips`.
 
-    "prob": the mean of each view's softmax, so rows sum to 1; with `multi_label` of its sigmoid,
-    for each class by itself. "score": the mean of the logits; its softmax is not the former.
-    ValueError for any other word.
+    "prob": the mean of each view's softmax, so rows sum to 1; with `multi_label` the mean of its
+    sigmoid, for each class separately. "score": the mean of the logits, whose softmax is not the
+    mean of softmaxes. ValueError for any other word.
     """
     if average == "prob":
         return _squashed(logits, multi_label).mean(axis=1)
@@ -38,10 +38,11 @@ def average_clips(
 def probabilities(
     scores: Float[Array, "n k"], average: str, multi_label: bool = False
 ) -> Float[Array, "n k"]:
-    """Rows that sum to 1, from what `average_clips` returned for the same `average`; with
-    `multi_label` a probability for each class by itself.
+    """Rows that sum to 1, from the result of `average_clips` for the same `average`.
 
-    The softmax of the mean logits is what the reference's TSN reports over all crops and segments,
+    With `multi_label` each class has a probability of its own.
+
+    The softmax of the mean logits is what MMAction2's TSN reports over all crops and segments,
     since its classifier is linear in the features that it averages there.
     """
     return scores if average == "prob" else _squashed(scores, multi_label)

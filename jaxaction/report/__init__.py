@@ -1,7 +1,7 @@
 """`report.html`: a run in one file that opens in a browser, without a network.
 
-It is made of what a run's directory holds, and of the test's videos for the pictures, at the end of
-a training and again by `jaxaction report WORKDIR`.
+It is made from a run's directory, and from the test's videos for the pictures, at the end of a
+training run and again by `jaxaction report WORKDIR`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ NAME = "report.html"
 def write(workdir: str, log: Callable[[str], None]) -> None:
     """Writes the report at the end of a run; `log` gets a line, also if it can't be made.
 
-    Nothing is raised then, since the run's results have been written and are what counts.
+    It raises nothing: the run's results have been written, and the report is only a view of them.
     """
     try:
         log(f"report: {make(workdir)}")
@@ -31,6 +31,6 @@ def make(workdir: str) -> Path:
     InputError if the directory holds no run, or can't be written.
     """
     path = Path(workdir) / NAME
-    whole = page.html(contents.read(workdir)).encode()
-    write_atomically(path, lambda file: file.write(whole))
+    content = page.html(contents.read(workdir)).encode()
+    write_atomically(path, lambda file: file.write(content))
     return path

@@ -14,14 +14,14 @@ COLOURS = 8  # how many page.css has
 
 
 class Curve(NamedTuple):
-    """A name and its points; one alone is drawn as a dot."""
+    """A name and its points; a single point is drawn as a dot."""
 
     name: str
     points: dict[int, float]
 
 
 class Axis(NamedTuple):
-    """Where numbers from `low` to `high` lie on the pixels from `begin` to `end`, with marks."""
+    """Maps numbers from `low` to `high` to the pixels from `begin` to `end`."""
 
     low: float
     high: float
@@ -29,12 +29,12 @@ class Axis(NamedTuple):
     end: float
     ticks: list[float]
 
-    def place(self, value: float) -> str:
+    def pixel(self, value: float) -> str:
         share = (value - self.low) / (self.high - self.low)
         return f"{self.begin + share * (self.end - self.begin):.1f}"
 
     def cut(self, high: float) -> "Axis":
-        """The axis up to `high` alone."""
+        """The axis ended at `high`."""
         high = max(high, self.low + 1)
         return self._replace(high=high, ticks=[tick for tick in self.ticks if tick <= high])
 
@@ -42,15 +42,15 @@ class Axis(NamedTuple):
 def figure(title: str, curves: list[Curve], last_step: int, shares: bool = False) -> Element:
     """A chart with its title and, below it, each curve's name and last value.
 
-    Steps run from 0 to `last_step`; the other axis fits the values, or, of `shares`, is 0 to 100 %.
+    Steps run from 0 to `last_step`; the other axis fits the values, or is 0 to 100 % for `shares`.
     """
     curves = [curve._replace(points=thinned(curve.points)) for curve in curves]
     values = [value for curve in curves for value in curve.points.values()]
     x = axis(0, max(1, last_step), LEFT, WIDTH - RIGHT).cut(last_step)
     low, high = (0.0, 1.0) if shares else (min(values), max(values))
     y = axis(low, high, HEIGHT - BOTTOM, TOP)
-    said = f"{title} over steps: " + ", ".join(_last(curve, shares) for curve in curves)
-    box = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": said}
+    label = f"{title} over steps: " + ", ".join(_last(curve, shares) for curve in curves)
+    box = {"viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img", "aria-label": label}
     lines = [_drawn(curve, i % COLOURS, x, y, shares) for i, curve in enumerate(curves)]
     picture = element("svg", box, *_grid(x, y, shares), *lines)
     items = [
@@ -96,7 +96,7 @@ def _grid(x: Axis, y: Axis, shares: bool) -> list[Element]:
     """Lines and numbers."""
     made = []
     for tick in y.ticks:
-        at = y.place(tick)
+        at = y.pixel(tick)
         line = {"x1": LEFT, "x2": WIDTH - RIGHT, "y1": at, "y2": at, "class": "grid"}
         made.append(element("line", line))
         label = f"{100 * tick:g} %" if shares else f"{tick:.6g}"
@@ -104,27 +104,27 @@ def _grid(x: Axis, y: Axis, shares: bool) -> list[Element]:
         made.append(element("text", where, label))
     for tick in x.ticks:
         if tick == int(tick):
-            where = {"x": x.place(tick), "y": HEIGHT - BOTTOM + 16, "class": "x"}
+            where = {"x": x.pixel(tick), "y": HEIGHT - BOTTOM + 16, "class": "x"}
             made.append(element("text", where, f"{int(tick):,}"))
     return [*made, element("text", {"x": WIDTH - RIGHT, "y": HEIGHT - 4, "class": "end"}, "step")]
 
 
 def _drawn(curve: Curve, colour: int, x: Axis, y: Axis, shares: bool) -> Element:
-    """The line, and, where there are few, its points, which tell their values when pointed at."""
-    places = [(x.place(step), y.place(value)) for step, value in curve.points.items()]
-    line = {"points": " ".join(f"{a},{b}" for a, b in places), "class": "line"}
+    """The line and, if there are few, its points, which show their values when pointed at."""
+    pixels = [(x.pixel(step), y.pixel(value)) for step, value in curve.points.items()]
+    line = {"points": " ".join(f"{a},{b}" for a, b in pixels), "class": "line"}
     dots = []
-    if len(places) <= 60:
-        for (a, b), (step, value) in zip(places, curve.points.items(), strict=True):
-            said = element("title", {}, f"{curve.name} {_said(value, shares)}, step {step}")
-            radius = 4.5 if len(places) == 1 else 2.5
-            dots.append(element("circle", {"cx": a, "cy": b, "r": radius}, said))
+    if len(pixels) <= 60:
+        for (a, b), (step, value) in zip(pixels, curve.points.items(), strict=True):
+            title = element("title", {}, f"{curve.name} {_formatted(value, shares)}, step {step}")
+            radius = 4.5 if len(pixels) == 1 else 2.5
+            dots.append(element("circle", {"cx": a, "cy": b, "r": radius}, title))
     return element("g", {"class": f"c{colour}"}, element("polyline", line), *dots)
 
 
 def _last(curve: Curve, shares: bool) -> str:
-    return f"{curve.name} {_said(list(curve.points.values())[-1], shares)}"
+    return f"{curve.name} {_formatted(list(curve.points.values())[-1], shares)}"
 
 
-def _said(value: float, shares: bool) -> str:
+def _formatted(value: float, shares: bool) -> str:
     return f"{100 * value:.1f} %" if shares else f"{value:.4g}"

@@ -1,4 +1,4 @@
-"""How well each class was found, the worst first, in a table that a click sorts."""
+"""How well each class was recognised, the worst first, in a table that a click sorts."""
 
 import math
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from jaxaction.report.elements import Element, element, percent, table
 
 
 class Cell(NamedTuple):
-    """What stands in a cell, and what it is sorted by."""
+    """A table cell: its text, and the key by which it is sorted."""
 
     text: str
     key: float | str
@@ -19,7 +19,7 @@ class Cell(NamedTuple):
 
 
 def section(contents: Contents) -> Element:
-    """The table of accuracies, or, of multi-label videos, of average precisions."""
+    """The table of accuracies, or of average precisions if videos have several labels."""
     if contents.test.multi_label:
         titles, rows = ("Class", "Videos", "Average precision"), _precisions(contents)
     else:
@@ -42,9 +42,9 @@ def _accuracies(contents: Contents) -> list[list[Cell]]:
         wrong = counts.copy()
         wrong[i] = 0
         other = int(wrong.argmax())
-        said = f"{contents.label(other)} ({wrong[other]})" if wrong[other] else ""
+        mistake = f"{contents.label(other)} ({wrong[other]})" if wrong[other] else ""
         cells = [Cell(contents.label(i), contents.label(i)), Cell(str(videos), videos)]
-        cells += [_share(counts[i], videos), _share(counts[i], taken), Cell(said, wrong[other])]
+        cells += [_share(counts[i], videos), _share(counts[i], taken), Cell(mistake, wrong[other])]
         rows.append(cells)
     return rows
 
@@ -52,20 +52,20 @@ def _accuracies(contents: Contents) -> list[list[Cell]]:
 def _precisions(contents: Contents) -> list[list[Cell]]:
     targets, rows = contents.test.labels > 0, []
     for i, (scores, hits) in enumerate(zip(contents.test.scores.T, targets.T, strict=True)):
-        found = metrics.average_precision(scores, hits) if hits.any() else math.nan
+        precision = metrics.average_precision(scores, hits) if hits.any() else math.nan
         name, videos = contents.label(i), int(hits.sum())
         cells = [Cell(name, name), Cell(str(videos), videos)]
-        rows.append([*cells, Cell(percent(found), _key(found), found)])
+        rows.append([*cells, Cell(percent(precision), _key(precision), precision)])
     return rows
 
 
-def _share(part: np.integer, whole: int) -> Cell:
-    share = float(part / whole) if whole else math.nan
+def _share(part: np.integer, total: int) -> Cell:
+    share = float(part / total) if total else math.nan
     return Cell(percent(share), _key(share), share)
 
 
 def _key(share: float) -> float:
-    """What is unknown comes last."""
+    """Unknown shares come last."""
     return 2 if math.isnan(share) else round(share, 6)
 
 

@@ -46,8 +46,8 @@ def _heat_map(matrix: Matrix) -> Element:
         " their numbers; the brighter, the more of the row's videos (its square root)."
     )
     picture = base64.b64encode(png(matrix)).decode()
-    said = f"Confusion matrix of {len(matrix)} classes as a heat map; the largest are listed below."
-    image = {"src": f"data:image/png;base64,{picture}", "alt": said, "class": "heat"}
+    alt = f"Confusion matrix of {len(matrix)} classes as a heat map; the largest are listed below."
+    image = {"src": f"data:image/png;base64,{picture}", "alt": alt, "class": "heat"}
     return element("figure", {}, element("img", image), element("figcaption", {}, note))
 
 
@@ -67,7 +67,7 @@ def _pairs(matrix: Matrix, contents: Contents) -> list[Element]:
     wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
     rows = []
-    for i, j in (divmod(int(place), len(wrong)) for place in order if wrong.flat[place]):
+    for i, j in (divmod(int(cell), len(wrong)) for cell in order if wrong.flat[cell]):
         share = percent(wrong[i, j] / matrix[i].sum())
         words = (contents.label(i), contents.label(j), str(wrong[i, j]), share)
         rows.append(element("tr", {}, *(element("td", {}, word) for word in words)))

@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run's directory."""
+"""The contents of a report, read from a run's directory."""
 
 import json
 from pathlib import Path
@@ -13,14 +13,14 @@ from jaxaction.storage import checkpoint, history, workdir
 
 
 class Contents(NamedTuple):
-    """A run as its directory tells of it."""
+    """A run, as read from its directory."""
 
     name: str
     config: ConfigDict
     curves: dict[str, dict[int, float]]
     test: Evaluation | None  # None before the first one
     label_names: tuple[str, ...]
-    record: dict  # what eval/test.json says
+    record: dict  # eval/test.json
     result: str  # the line of the test
 
     @property
@@ -34,14 +34,14 @@ class Contents(NamedTuple):
 
 
 def read(folder: str) -> Contents:
-    """A run's config, curves and newest test. InputError for what is no run, or is damaged."""
-    found = Path(folder) / "eval" / "test.json"
+    """A run's config, curves and newest test. InputError if it is no run, or damaged."""
+    test_json = Path(folder) / "eval" / "test.json"
     name = Path(folder).resolve().name
     config, curves = _config(folder), history.curves(folder)
-    if not found.is_file():
+    if not test_json.is_file():
         return Contents(name, config, curves, None, (), {}, "not tested yet")
     result = results.read(folder, "test")
-    record = _json(found, "test again with eval.py")
+    record = _json(test_json, "test again with eval.py")
     line = results.result_line("test", result.test)
     return Contents(name, config, curves, result.test, result.label_names, record, line)
 

@@ -1,9 +1,9 @@
-"""Which curves of a run stand in one chart."""
+"""Which curves of a run share a chart."""
 
 from jaxaction.report.chart import Curve, figure
 from jaxaction.report.elements import Element
 
-# What a curve is called, where its name alone doesn't say it.
+# The names of curves for readers, where they differ from those in the files.
 NAMES = {
     "top1": "top-1",
     "top5": "top-5",
@@ -20,9 +20,9 @@ def charts(curves: dict[str, dict[int, float]]) -> list[Element]:
     last_step = max((step for points in curves.values() for step in points), default=0)
     made = []
     for title, names in _grouped(curves).items():
-        found = [Curve(_name(name, len(names)), curves[name]) for name in names]
+        members = [Curve(_name(name, len(names)), curves[name]) for name in names]
         shares = title in ("Accuracy", _name("train/data_share", 1).capitalize())
-        made.append(figure(title, found, last_step, shares))
+        made.append(figure(title, members, last_step, shares))
     return made
 
 
@@ -42,7 +42,7 @@ def _grouped(curves: dict[str, dict[int, float]]) -> dict[str, list[str]]:
 
 
 def _name(curve: str, among: int) -> str:
-    """`val top-1`; without the split where the chart has no other curve."""
+    """`val top-1`; without the split if the chart has no other curve."""
     split, _, value = curve.rpartition("/")
     words = NAMES.get(value, value.replace("_", " "))
     return f"{split} {words}" if among > 1 else words

@@ -41,17 +41,20 @@ def _policy(script: str) -> str:
 
 
 def _sections(contents: Contents) -> list[tuple[str, list[Element]]]:
-    """The titles and what stands below them; what a run has nothing for is left out."""
+    """The sections, each a title and its elements; empty ones are left out."""
     charts = curves.charts(contents.curves)
-    found = [("Curves", [element("div", {"class": "charts"}, *charts)] if charts else [])]
+    sections = [("Curves", [element("div", {"class": "charts"}, *charts)] if charts else [])]
     test = contents.test
     if test:
-        found.append(("Worst videos", worst.section(contents, Thumbnails(contents))))
+        sections.append(("Worst videos", worst.section(contents, Thumbnails(contents))))
         if not test.multi_label:
-            found.append(("Confusion matrix", confusion.section(contents)))
-        found += [("Classes", [classes.section(contents)]), ("Unreadable", _unreadable(contents))]
-    found.append(("Run", _run(contents)))
-    return [(title, inside) for title, inside in found if inside]
+            sections.append(("Confusion matrix", confusion.section(contents)))
+        sections += [
+            ("Classes", [classes.section(contents)]),
+            ("Unreadable", _unreadable(contents)),
+        ]
+    sections.append(("Run", _run(contents)))
+    return [(title, inside) for title, inside in sections if inside]
 
 
 def _header(contents: Contents, sections: list[tuple[str, list[Element]]]) -> Element:
@@ -81,16 +84,16 @@ def _unreadable(contents: Contents) -> list[Element]:
     names = contents.test.unreadable
     if not names:
         return []
-    said = f"{len(names)} videos could not be read and are left out of all figures"
-    said += f"; the first {MOST_UNREADABLE}:" if len(names) > MOST_UNREADABLE else ":"
+    sentence = f"{len(names)} videos could not be read and are left out of all figures"
+    sentence += f"; the first {MOST_UNREADABLE}:" if len(names) > MOST_UNREADABLE else ":"
     items = [element("li", {}, name) for name in names[:MOST_UNREADABLE]]
-    return [element("p", {}, said), element("ul", {}, *items)]
+    return [element("p", {}, sentence), element("ul", {}, *items)]
 
 
 def _run(contents: Contents) -> list[Element]:
-    """What the figures belong to: test, data set, versions and config."""
+    """The test, its data set, the versions and the config."""
     made = datetime.now().astimezone().isoformat(" ", "minutes")
-    rows = [*_about_test(contents), ("report made", made)]
+    rows = [*_test_rows(contents), ("report made", made)]
     keys = flags.flatten(contents.config)
     values = [(key, repr(operator.attrgetter(key)(contents.config))) for key in keys]
     summary = element("summary", {}, f"{len(values)} values")
@@ -101,16 +104,17 @@ def _run(contents: Contents) -> list[Element]:
     ]
 
 
-def _about_test(contents: Contents) -> list[tuple[str, str]]:
+def _test_rows(contents: Contents) -> list[tuple[str, str]]:
     test, record = contents.test, contents.record
     if not test:
         return []
-    about = record.get("about", {})
-    rows = [("network", contents.config.model.name), ("step", str(about.get("step", "unknown")))]
+    conditions = record.get("about", {})
+    step = str(conditions.get("step", "unknown"))
+    rows = [("network", contents.config.model.name), ("step", step)]
     rows += [("protocol", _protocol(contents)), ("test videos", str(test.num_videos))]
     rows += [(f"data.{key}", str(value)) for key, value in contents.dataset.items() if value]
     figures = record.get("metrics", {}).items()
     rows += [(name, percent(value)) for name, value in figures if name != "num_videos"]
-    rows += [("compute", str(about.get("compute", "")))]
+    rows += [("compute", str(conditions.get("compute", "")))]
     rows += [("devices", str(record.get("devices", "unknown")))]
     return rows + [(name, str(value)) for name, value in record.get("versions", {}).items()]

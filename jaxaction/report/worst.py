@@ -12,11 +12,11 @@ from jaxaction.report.elements import Element, element, percent
 from jaxaction.report.thumbnails import ThumbnailError, Thumbnails
 
 MOST = 12
-MOST_LABELS = 4  # of a multi-label video, said of each kind
+MOST_LABELS = 4  # of a multi-label video, shown of each kind
 
 
 class Word(NamedTuple):
-    """A line about a video: what the class is to it, its number and probability."""
+    """A line about a video: a class's role ("true", "taken for"), its number and probability."""
 
     what: str
     number: int
@@ -24,7 +24,7 @@ class Word(NamedTuple):
 
 
 def section(contents: Contents, thumbnails: Thumbnails) -> list[Element]:
-    """What the order is, and a card for each of the worst videos."""
+    """The order of the videos, and a card for each of the worst ones."""
     test = contents.test
     rows, say = (by_loss(test), _several) if test.multi_label else (by_confidence(test), _one)
     if not len(rows):

@@ -1,4 +1,4 @@
-"""Where XLA keeps compiled programs between the runs of the scripts."""
+"""Where XLA keeps compiled programs from one start of a script to the next."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import jax
 
 
 def keep_compiled_programs() -> None:
-    """Has XLA keep what it compiles in ~/.cache/jaxaction/xla, or JAX_COMPILATION_CACHE_DIR.
+    """Makes XLA keep compiled programs in ~/.cache/jaxaction/xla, or JAX_COMPILATION_CACHE_DIR.
 
-    Where that folder can't be written nothing is kept, since JAX would warn at every program.
+    If that folder can't be written, nothing is kept, since JAX would warn at every program.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return

@@ -1,29 +1,29 @@
-"""How much memory a program may take on a device, and how much it will."""
+"""How much memory a device has, and how much a program needs."""
 
 from pathlib import Path
 
 import jax
 
-# What a GPU's allocator can have, but for what is there beside a program: weights, the next clips.
+# Of a GPU's memory; the rest is for what lies beside a program: weights, the next clips.
 GPU_SHARE = 0.8
-# On a CPU decoded videos, other devices and other programs want memory, too.
+# On a CPU decoded videos, other devices and other programs need memory, too.
 CPU_SHARE = 0.25
-# Limits of a container; absent outside of one, and "max" or a huge number without a limit.
+# Limits of a container. Outside of one they are absent; without a limit "max" or a huge number.
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def budget() -> int:
     """Bytes that one program may take on one of this process's devices.
 
-    Of what there is in all, not of what is free at the moment, so that it is the same each time.
+    It is a share of all memory, not of the free memory, so that it is the same each time.
     """
     is_own = "bytes_limit" in (jax.local_devices()[0].memory_stats() or {})
     return int((GPU_SHARE if is_own else CPU_SHARE) * total())
 
 
 def total() -> int:
-    """Bytes that one of this process's devices has: what its allocator may take, or its share of
-    the host's memory."""
+    """Bytes of one of this process's devices: its allocator's limit, or its share of the host's
+    memory."""
     devices = jax.local_devices()
     stats = devices[0].memory_stats() or {}
     return stats.get("bytes_limit") or host_bytes() // len(devices)
@@ -38,6 +38,6 @@ def host_bytes() -> int:
 
 def needed(program: jax.stages.Compiled) -> int:
     """Bytes that a compiled program takes on each device, by its own memory analysis."""
-    found = program.memory_analysis()
-    sizes = (found.argument_size_in_bytes, found.output_size_in_bytes, found.temp_size_in_bytes)
-    return sum(sizes) - found.alias_size_in_bytes
+    memory = program.memory_analysis()
+    sizes = (memory.argument_size_in_bytes, memory.output_size_in_bytes, memory.temp_size_in_bytes)
+    return sum(sizes) - memory.alias_size_in_bytes

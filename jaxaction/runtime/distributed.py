@@ -1,4 +1,4 @@
-"""Several processes that run one program: how they find and hear each other, and end together.
+"""Several processes that run one program: how they find each other, communicate, and end together.
 
 Nothing here starts a process. A launcher does (`launchers`), or a user by hand with `--coordinator
 HOST:PORT --process-id N --processes N`, which `start` takes out of a command line.
@@ -28,13 +28,13 @@ USAGE = "[--coordinator HOST:PORT --process-id N --processes N]"
 START_LIMIT_S = 300.0
 # The first process may still write results when the others are done; a dead one is noticed before.
 END_LIMIT_S = 3600
-# What the first process waits before it ends with an error: the others hear of it through it.
+# The first process waits so long before it ends with an error: the others hear of it through it.
 LAST_WORDS_S = 2.0
 _SAID, _ENDED = "jaxaction/said", "jaxaction/ended"
 
 
 class Group(NamedTuple):
-    """The processes of a program, given by hand; `count` 1 is a program of its own."""
+    """The processes of a program, given by hand; a `count` of 1 is a single process."""
 
     coordinator: str  # HOST:PORT, where the first process listens
     index: int
@@ -42,28 +42,28 @@ class Group(NamedTuple):
 
 
 def take_group(argv: Sequence[str]) -> tuple[list[str], Group | None]:
-    """The arguments without the three flags, and what those say; None without any of them.
+    """The arguments without the three flags, and the group that the flags describe (or None).
 
-    InputError for some but not all of them, and for values that make no group.
+    InputError if only some of them are given, and for values that describe no group.
     """
-    rest, found, args = [], {}, iter(argv)
+    remaining, given, args = [], {}, iter(argv)
     for arg in args:
         name, equals, value = arg.removeprefix("--").partition("=")
         if not arg.startswith("--") or name not in FLAGS:
-            rest.append(arg)
+            remaining.append(arg)
             continue
-        found[name] = value if equals else next(args, "")
-    if not found:
-        return rest, None
-    missing = [f"--{name}" for name in FLAGS if not found.get(name)]
+        given[name] = value if equals else next(args, "")
+    if not given:
+        return remaining, None
+    missing = [f"--{name}" for name in FLAGS if not given.get(name)]
     if missing:
         raise InputError(f"{' and '.join(missing)} missing; give all of {USAGE[1:-1]}, or none")
-    count = _whole("processes", found["processes"], 1, 2**31)
-    index = _whole("process-id", found["process-id"], 0, count)
-    return rest, Group(_address(found["coordinator"]), index, count)
+    count = _integer("processes", given["processes"], 1, 2**31)
+    index = _integer("process-id", given["process-id"], 0, count)
+    return remaining, Group(_address(given["coordinator"]), index, count)
 
 
-def _whole(name: str, text: str, low: int, end: int) -> int:
+def _integer(name: str, text: str, low: int, end: int) -> int:
     if not text.isdecimal() or not low <= int(text) < end:
         raise InputError(f"--{name} {text} is not a whole number from {low} to {end - 1}")
     return int(text)
@@ -77,22 +77,22 @@ def _address(text: str) -> str:
 
 
 def start(argv: Sequence[str], limit_s: float = START_LIMIT_S) -> list[str]:
-    """Joins the other processes, if there are any; returns `argv` without the flags of that.
+    """Joins the other processes, if there are any; returns `argv` without the flags for that.
 
-    Comes before anything that asks JAX for its devices. InputError for flags or surroundings that
-    can't be used. A process that doesn't find the others within `limit_s` says so in one line and
-    leaves with exit code 2. From then on only the first process writes to stdout.
+    Must be called before anything asks JAX for its devices. InputError for flags or an environment
+    that can't be used. A process that doesn't find the others within `limit_s` says so in one line
+    and ends with exit code 2. Afterwards only the first process writes to stdout.
     """
-    rest, group = take_group(argv)
+    remaining, group = take_group(argv)
     launched = launchers.detect(os.environ) if group is None else _by_hand(group)
     if launched is not None:
         _join(launched, limit_s)
         follower = threading.Thread(target=_follow, args=(launched.index,), daemon=True)
         follower.start()
-        atexit.register(_part, follower)
+        atexit.register(_wait_for_all, follower)
         if launched.index:
             _mute()
-    return rest
+    return remaining
 
 
 def _by_hand(group: Group) -> launchers.Launched | None:
@@ -107,7 +107,7 @@ def _by_hand(group: Group) -> launchers.Launched | None:
 
 
 def _check_port(coordinator: str) -> None:
-    """JAX crashes where the first process can't listen."""
+    """Raises InputError if the first process can't listen there; JAX would crash."""
     port = int(coordinator.rpartition(":")[2])
     both = socket.has_dualstack_ipv6()
     family = socket.AF_INET6 if both else socket.AF_INET
@@ -126,7 +126,7 @@ def _join(launched: launchers.Launched, limit_s: float) -> None:
         )
         os._exit(2)
 
-    # JAX itself aborts with a stack trace; so its own limit comes later.
+    # JAX itself would abort with a stack trace, so its own limit is later.
     watch = threading.Timer(limit_s, give_up)
     watch.daemon = True
     watch.start()
@@ -140,7 +140,7 @@ def _join(launched: launchers.Launched, limit_s: float) -> None:
 
 
 def _mute() -> None:
-    """Sends stdout nowhere, also what C++ writes there, as Gloo does."""
+    """Discards stdout, including what C++ code such as Gloo writes there."""
     sys.stdout.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
@@ -148,9 +148,9 @@ def _mute() -> None:
 
 
 def _follow(index: int) -> None:
-    """Ends this process, whatever it waits for, once one of them has failed.
+    """Ends this process, whatever it waits for, once one of the processes has failed.
 
-    JAX's own way, its farewell, waits for all and then aborts them with a stack trace.
+    JAX's own shutdown would wait for all of them and then abort them with a stack trace.
     """
     client = _client()
     while True:
@@ -165,16 +165,19 @@ def _follow(index: int) -> None:
         os._exit(int(code))
 
 
-def _part(follower: threading.Thread) -> None:
-    """Waits until all processes are done. A thread that still waits in C++ would be an abort."""
+def _wait_for_all(follower: threading.Thread) -> None:
+    """Waits until all processes are done.
+
+    Python would abort if the follower thread were still waiting in C++ code at the end.
+    """
     jax.distributed.shutdown()
     follower.join()
 
 
 def fail(code: int, text: str) -> int:
-    """Says on stderr why the program ends, once for all processes; returns `code`.
+    """Prints on stderr why the program ends, once for all processes; returns `code`.
 
-    With several processes it doesn't return: all leave with that code, whatever they wait for.
+    With several processes it doesn't return: all end with that code, whatever they wait for.
     """
     if not jax.distributed.is_initialized():
         _say(text)
@@ -190,7 +193,7 @@ def fail(code: int, text: str) -> int:
 
 
 def _client() -> Any:
-    """JAX's connection to the store of words that all processes share."""
+    """JAX's client of the key-value store that all processes share."""
     from orbax.checkpoint import multihost  # takes long, and most commands are one process
 
     return multihost.get_jax_distributed_client()
@@ -208,10 +211,14 @@ def from_first(number: int) -> int:
 
 
 def first_then_others(work: Callable[[], Any]) -> Any:
-    """What `work()` gives; it runs in the others once the first process has made what it makes."""
-    found = work() if jax.process_index() == 0 else None
+    """The result of `work()`; the other processes run it once the first one is done.
+
+    So the first process alone writes the files that `work` makes, and the others find them there.
+    """
+    is_first = jax.process_index() == 0
+    result = work() if is_first else None
     wait("first")
-    return found if jax.process_index() == 0 else work()
+    return result if is_first else work()
 
 
 def wait(name: str) -> None:

@@ -1,4 +1,4 @@
-"""How the process keeps the memory that it has freed."""
+"""Keeps freed memory in the process, so that the next array is cheap."""
 
 import ctypes
 import os
@@ -9,12 +9,12 @@ NEVER = -1
 
 
 def keep_freed_memory() -> bool:
-    """Has malloc keep freed memory for the next array, in place of giving it back; true if it does.
+    """Makes malloc keep freed memory for the next array; returns whether it does.
 
-    glibc gives every array of some MiB back to the system when it is freed, and the next one costs
-    a page fault for each 4 KiB: on a CPU, up to ten times what computing its values costs
-    (docs/performance.md). The process then holds its peak until it ends. Does nothing where malloc
-    is another one, or is set up by GLIBC_TUNABLES or MALLOC_ variables.
+    Otherwise glibc gives every array of some MiB back to the system when it is freed, and the next
+    one costs a page fault for each 4 KiB. On a CPU that can take ten times as long as computing its
+    values (docs/performance.md). The price: the process holds its peak memory until it ends. Does
+    nothing if malloc is not glibc's, or if GLIBC_TUNABLES or MALLOC_ variables configure it.
     """
     names = ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_")
     if any(name in os.environ for name in names):

@@ -1,7 +1,7 @@
-"""Who has started this process as one of several, by the environment: SLURM, Open MPI, Kubernetes.
+"""Finds out from the environment whether SLURM, Open MPI or Kubernetes started this process.
 
-JAX detects them, too, but waits for processes that were never started in a shell inside an
-allocation, and takes one device a process where a process was given all of a machine's.
+JAX detects them, too. But in a shell inside an allocation it waits for processes that were never
+started, and it takes one device a process even if a process was given all devices of a machine.
 """
 
 import importlib.util
@@ -18,20 +18,23 @@ class Launched(NamedTuple):
 
 
 def detect(environment: Mapping[str, str]) -> Launched | None:
-    """How this process joins the others that a launcher has started; None if it is the only one.
+    """How this process joins the others that a launcher has started; None if it is alone.
 
-    InputError where there are others that can't be joined.
+    InputError if there are others that can't be joined.
     """
     for kind in (_slurm, _open_mpi, _kubernetes):
-        found = kind(environment)
-        if found is not None:
-            return found
+        launched = kind(environment)
+        if launched is not None:
+            return launched
     return None
 
 
 def _slurm(environment: Mapping[str, str]) -> Launched | None:
-    """A step's tasks. A shell in an allocation is in no step, or in one of a single task, and still
-    has the allocation's SLURM_NTASKS."""
+    """The tasks of a SLURM step.
+
+    A shell in an allocation also has the allocation's SLURM_NTASKS, but it is in no step or in one
+    with a single task.
+    """
     count = int(environment.get("SLURM_STEP_NUM_TASKS", 1))
     if count == 1 or "SLURM_PROCID" not in environment:
         return None
@@ -77,9 +80,10 @@ def _kubernetes(environment: Mapping[str, str]) -> Launched | None:
 
 
 def _devices(environment: Mapping[str, str], alone: bool) -> dict[str, list[int]]:
-    """`local_device_ids` where JAX's choice is wrong, the device of the process's own number there.
+    """`local_device_ids` where JAX would wrongly choose one device by the process's number.
 
-    A process that is `alone` on its machine takes all devices, one that sees a single device that.
+    A process that is `alone` on its machine takes all its devices. A process that sees a single
+    device takes that.
     """
     visible = [name for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
     if "JAX_LOCAL_DEVICE_IDS" in environment or not visible or not (alone or len(visible) == 1):

@@ -1,4 +1,4 @@
-"""One program for one device, many devices and many hosts: the batch split, the state on each."""
+"""One program for any number of devices and hosts: the batch is split, the state replicated."""
 
 import jax
 import numpy as np
@@ -34,7 +34,7 @@ def check_batch(batch_size: int, mesh: Mesh, key: str = "train.batch_size") -> N
 
 
 def put(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
-    """The global batch on the devices, from the rows that each process holds of it."""
+    """Puts the global batch on the devices; each process gives its rows of it."""
     sharding = split(mesh)
     return {
         name: jax.make_array_from_process_local_data(sharding, rows) for name, rows in batch.items()
@@ -42,6 +42,6 @@ def put(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
 
 
 def abstract(tree, mesh: Mesh):
-    """Shapes and dtypes of `tree` with this machine's replicated sharding, for restoring into."""
+    """Shapes and dtypes of `tree`, replicated over the mesh; checkpoints are restored into them."""
     sharding = replicated(mesh)
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)

@@ -1,4 +1,4 @@
-"""How XLA is asked to compile these networks, platform by platform."""
+"""The options with which XLA compiles these networks, for each platform."""
 
 import functools
 import os
@@ -13,25 +13,26 @@ _PASSES = "xla_disable_hlo_passes"
 def for_inference() -> dict[str, str]:
     """Returns `compiler_options` for `jax.jit` of a network in inference mode, here and now.
 
-    On CPUs XLA hands convolutions, products and sums to YNNPACK. It convolves on one thread where
-    outputs have few channels, and computes a product inside a sum slower than before it; so only
-    products are left to it, and Eigen convolves. docs/performance.md has the evidence.
+    On CPUs XLA hands convolutions, products and sums to YNNPACK. YNNPACK convolves on one thread if
+    there are few output channels, and a product fused into a sum is slower than one before it. So
+    it only gets products, and Eigen convolves. docs/performance.md has the measurements.
 
-    Empty on GPUs, where the jaxlib has no such option, and where XLA_FLAGS sets it already.
+    Empty on GPUs, if the jaxlib has no such option, and if XLA_FLAGS sets it already.
     """
     return _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT")
 
 
 def for_training(deterministic: bool = False, remat: bool = False) -> dict[str, Any]:
-    """Returns `compiler_options` for a training step, as `for_inference` does: sums, of which batch
-    norms have many, stay with YNNPACK, too.
+    """Returns `compiler_options` for a training step.
 
-    `deterministic` has GPUs compute the same bits each time, without trying which kernel is the
-    fastest and without sums in the order in which threads come. CPUs do so anyway.
+    They differ from `for_inference` in that YNNPACK also gets sums, of which batch norms have many.
 
-    `remat`: the network computes activations again. On CPUs XLA drops the barriers before that
-    early, then takes the first copy or makes the second as soon, and no memory is saved; so that
-    pass is left out.
+    `deterministic` makes GPUs compute the same bits each time: they don't try which kernel is the
+    fastest, and don't add in the order in which threads finish. CPUs always do.
+
+    `remat` says that the network computes activations a second time. On CPUs one XLA pass removes
+    the barriers in front of that early. XLA then reuses the first activations, or computes the
+    second ones at once, and no memory is saved. So this pass is disabled.
     """
     options = _if_known("LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT,LIBRARY_FUSION_TYPE_REDUCE")
     if deterministic:
@@ -42,9 +43,10 @@ def for_training(deterministic: bool = False, remat: bool = False) -> dict[str, 
 
 
 def for_one_run() -> dict[str, int]:
-    """Returns `compiler_options` for a program that runs once, as fresh weights are made.
+    """Returns `compiler_options` for a program that runs only once, to make fresh weights.
 
-    It compiles in an eighth of the time (a small TSN's weights: 9.4 s, so 1.2 s), to the same bits.
+    It compiles in an eighth of the time (a small TSN's weights: 1.2 s instead of 9.4 s), and gives
+    the same bits.
     """
     return {"xla_backend_optimization_level": 1}
 

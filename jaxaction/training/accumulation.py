@@ -1,4 +1,9 @@
-"""Gradient accumulation: a function's mean over the parts of a batch, one part at a time."""
+"""Gradient accumulation: a function's mean over the parts of a batch, one part at a time.
+
+`optax.microbatching` gives the same bits, but transposes the whole batch first: it holds two more
+copies of it (tried with optax 0.2.8), and memory is what accumulation is there to save. It also has
+no place for `group_size` or for a key of each part.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,39 +14,40 @@ from jaxtyping import Array, Key
 
 from jaxaction.errors import InputError
 
+Function = Callable[[Any, Key[Array, ""]], Any]  # function(batch, key)
 
-def mean(
-    function: Callable[[Any, Key[Array, ""]], Any],
-    batch: Any,
-    key: Key[Array, ""],
-    count: int,
-    together: int = 1,
-) -> Any:
-    """The mean of `function(part, key)`, any tree of floats, over `count` parts of the batch.
 
-    Each part has a key of its own; a single part has the whole batch and `key` as it is. Memory is
-    that of one part, and of the sums. `together`: see `divide`.
+def mean_over_parts(function: Function, count: int, group_size: int = 1) -> Function:
+    """Returns a function that is the mean of `function`, any tree of floats, over `count` parts.
+
+    Each part has a key of its own. One part is the whole batch with its key, so that `function`
+    itself comes back. The memory needed is that of one part and of the sums. `group_size` clips
+    stay neighbours, see `divide`.
     """
     if count == 1:
-        return function(batch, key)
-    parts = jax.tree.map(lambda x: divide(x, count, together), batch)
+        return function
     function = jax.jit(function)  # traced once for the shapes and for the loop
 
-    def add(i, sums):
-        return jax.tree.map(jnp.add, sums, function(take(parts, i), jax.random.fold_in(key, i)))
+    def mean(batch, key):
+        parts = jax.tree.map(lambda x: divide(x, count, group_size), batch)
 
-    shapes = jax.eval_shape(lambda: function(take(parts, 0), key))
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return jax.tree.map(lambda x: x / count, jax.lax.fori_loop(0, count, add, zeros))
+        def add(i, sums):
+            return jax.tree.map(jnp.add, sums, function(take(parts, i), jax.random.fold_in(key, i)))
+
+        shapes = jax.eval_shape(lambda: function(take(parts, 0), key))
+        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+        return jax.tree.map(lambda x: x / count, jax.lax.fori_loop(0, count, add, zeros))
+
+    return mean
 
 
-def divide(x: Array, count: int, together: int) -> Array:
-    """`[n, ...]` as `[n / (count * together), count, together, ...]`; part i is `[:, i]`.
+def divide(x: Array, count: int, group_size: int) -> Array:
+    """`[n, ...]` as `[n / (count * group_size), count, group_size, ...]`; part i is `[:, i]`.
 
-    A part has rows from all over the batch, and so every device has its share of each part: where
-    the first axis divides over the devices, no row leaves its own.
+    A part has rows from all over the batch, so every device has its share of each part. Where the
+    first axis divides over the devices, no row leaves its device.
     """
-    return x.reshape(-1, count, together, *x.shape[1:])
+    return x.reshape(-1, count, group_size, *x.shape[1:])
 
 
 def take(parts: Any, i: Array | int) -> Any:
@@ -54,7 +60,7 @@ def take(parts: Any, i: Array | int) -> Any:
     return jax.tree.map(one, parts)
 
 
-def check(batch_size: int, count: int, devices: int) -> None:
+def check_batch_divides(batch_size: int, count: int, devices: int) -> None:
     """Raises InputError if the parts of a batch don't divide evenly over the devices."""
     if batch_size % (count * devices):
         below = max(1, batch_size // (count * devices)) * count * devices
@@ -64,8 +70,11 @@ def check(batch_size: int, count: int, devices: int) -> None:
         )
 
 
-def kept_together(batch_size: int, count: int, devices: int, bn_group: int) -> int:
-    """How many neighbours stay together in a part: a norm's group where whole groups divide over
-    parts and devices, so that its statistics are those of the undivided batch; else 1."""
-    whole = bn_group and batch_size % (count * devices * bn_group) == 0
-    return bn_group if whole else 1
+def group_size(batch_size: int, count: int, devices: int, bn_group: int) -> int:
+    """How many neighbouring clips stay together in a part.
+
+    It is `bn_group` if whole groups divide over parts and devices: then the statistics of a norm
+    are those of the undivided batch. Otherwise it is 1.
+    """
+    divides = bn_group and batch_size % (count * devices * bn_group) == 0
+    return bn_group if divides else 1

@@ -1,4 +1,4 @@
-"""Ends a run whose numbers have gone wrong, and says which step, rate and videos it was."""
+"""Ends a run that diverges, and names the step, its learning rate and its videos."""
 
 import math
 from collections.abc import Callable
@@ -15,8 +15,8 @@ _WAYS = "lower optim.learning_rate or optim.clip_norm, or set compute to float32
 def loss_limit(factor: float, num_classes: int, multi_label: bool) -> float:
     """`factor` times the loss of a network that guesses: the same probability for every class.
 
-    That is the scale of a healthy run's losses whatever its length, where a mean of the latest
-    steps falls towards zero and makes an ordinary difficult batch look like an explosion.
+    This scale holds for a run of any length. A mean of the latest losses would fall towards zero,
+    and an ordinary difficult batch would look like an explosion.
 
     >>> round(loss_limit(50.0, 400, False), 1), round(loss_limit(50.0, 400, True), 1)
     (299.6, 34.7)
@@ -24,52 +24,55 @@ def loss_limit(factor: float, num_classes: int, multi_label: bool) -> float:
     return factor * math.log(2 if multi_label else max(2, num_classes))
 
 
-class Guard(NamedTuple):
-    """What a step's numbers are held against. Nothing of it is carried from step to step, so that
-    a run that goes on ends where the undisturbed one does."""
+class DivergenceCheck(NamedTuple):
+    """Raises InputError when a run diverges.
 
-    rate: Callable[[int], Any]  # the learning rate of the step with that many steps before it
-    name: Callable[[int], str]  # a video's id
+    It remembers nothing from step to step, so that a resumed run ends where an undisturbed one
+    would.
+    """
+
+    learning_rate: Callable[[int], Any]  # of the step that has so many steps before it
+    video_id: Callable[[int], str]
     max_loss: float  # 0: any
 
-    def check(self, step: int, metrics: dict[str, np.ndarray], videos: np.ndarray) -> None:
+    def check_metrics(self, step: int, metrics: dict[str, np.ndarray], videos: np.ndarray) -> None:
         """Raises InputError if the loss or the gradient of `step` is not finite or too large.
 
-        `videos` are the indices of its batch (on several processes, this one's).
+        `videos` are the indices of its batch (on several processes, this process's share).
         """
         for name in ("loss", "grad_norm"):
             if not math.isfinite(metrics[name]):
                 raise InputError(
-                    f"step {step}: {name} is {metrics[name]}; {self._about(step, videos)}; {_WAYS}"
+                    f"step {step}: {name} is {metrics[name]}; {self._where(step, videos)}; {_WAYS}"
                 )
         if self.max_loss and metrics["loss"] > self.max_loss:
             raise InputError(
                 f"step {step}: loss {metrics['loss']:.4g} is above {self.max_loss:.4g},"
                 " train.max_loss_factor times that of guessing;"
-                f" {self._about(step, videos)}; {_WAYS}, or raise train.max_loss_factor (0: any)"
+                f" {self._where(step, videos)}; {_WAYS}, or raise train.max_loss_factor (0: any)"
             )
 
     def check_state(self, state: Any, videos: np.ndarray) -> None:
         """Raises InputError if an array of the state, about to be saved, is not finite.
 
-        A step whose loss and gradient are finite can do that, by a learning rate that is too high.
+        A learning rate that is too high can do that, even if loss and gradient are finite.
         """
         for path, leaf in jax.tree_util.tree_leaves_with_path(state):
             if not _finite(leaf):
                 name = jax.tree_util.keystr(path, simple=True, separator="/")
                 step = int(state.step)
                 raise InputError(
-                    f"step {step}: {name} is not finite; {self._about(step, videos)}; {_WAYS}"
+                    f"step {step}: {name} is not finite; {self._where(step, videos)}; {_WAYS}"
                 )
 
-    def _about(self, step: int, videos: np.ndarray) -> str:
-        names = ", ".join(dict.fromkeys(self.name(int(index)) for index in videos))
-        rate = float(self.rate(step - 1))
+    def _where(self, step: int, videos: np.ndarray) -> str:
+        names = ", ".join(dict.fromkeys(self.video_id(int(index)) for index in videos))
+        rate = float(self.learning_rate(step - 1))
         return f"checkpoints before it are kept; learning rate {rate:.4g}, videos {names}"
 
 
 def _finite(leaf: jax.Array) -> bool:
     if not jax.numpy.issubdtype(leaf.dtype, np.inexact):
         return True
-    here = leaf.addressable_data(0) if leaf.is_fully_replicated else leaf
-    return bool(np.isfinite(here).all())
+    local = leaf.addressable_data(0) if leaf.is_fully_replicated else leaf
+    return bool(np.isfinite(local).all())

@@ -1,4 +1,4 @@
-"""Tells where a step hangs: every thread's stack on stderr, by `faulthandler`."""
+"""Tells where a step hangs: `faulthandler` prints every thread's stack on stderr."""
 
 import contextlib
 import faulthandler
@@ -8,25 +8,25 @@ _STDERR = 2  # the file descriptor: `sys.stderr` may have been replaced by somet
 
 
 @contextlib.contextmanager
-def watching() -> Iterator[None]:
-    """Inside, steps may be watched; none is any more in the end."""
+def disarmed_on_exit() -> Iterator[None]:
+    """Cancels any pending stack dump on exit."""
     try:
         yield
     finally:
-        rest()
+        disarm()
 
 
-def begin(seconds: float) -> None:
+def arm(seconds: float) -> None:
     """Prints all stacks in `seconds` from now, and every `seconds` after that; 0: never.
 
-    The next call begins anew (22 microseconds). The process goes on waiting: a network disk that
-    comes back is worth more than an end, and a scheduler has its own limit. A thread in C does it,
-    so that it works also where the interpreter is stuck.
+    The next call starts the time again (it takes 22 microseconds). The process is not ended: a
+    network disk may come back, and a scheduler has its own limit. A thread in C does the printing,
+    so it works even if the interpreter is stuck.
     """
     if seconds:
         faulthandler.dump_traceback_later(seconds, repeat=True, file=_STDERR)
 
 
-def rest() -> None:
-    """No step runs; nothing is printed."""
+def disarm() -> None:
+    """Cancels the pending stack dump: no step is running."""
     faulthandler.cancel_dump_traceback_later()

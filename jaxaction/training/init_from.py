@@ -1,4 +1,4 @@
-"""What a run begins with when `init_from` names another run: its network and its weights."""
+"""A run that starts from another run, named by `init_from`: its network and its weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,11 +22,11 @@ Log = Callable[[str], None]
 
 
 def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
-    """The run that `config.init_from` names, None without one; changes `config` to fit it.
+    """Loads the run that `config.init_from` names and changes `config` to fit it; None without one.
 
-    The network, but for the number of classes and what only training knows, and the scale of
-    pixels become those of that run; `log` gets a line for each that was another. The protocol of
-    the test stays the config's. InputError if it is of another family.
+    The network and the scale of pixels become those of that run, except for the number of classes
+    and for options that only training uses; `log` gets a line for each value that changes. The
+    protocol of the test stays the config's. InputError if that run is of another family.
     """
     if not config.init_from:
         return None
@@ -36,10 +36,10 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
         raise InputError(f"init_from {config.init_from} holds a {theirs}, the config is a {ours}")
     _take_network(config, run, log)
     for name in ("mean", "std"):
-        found = run.config.data[name]
-        if found != config.data[name]:
-            log(f"as there: data.{name}={found}")
-            config.data[name] = found
+        value = run.config.data[name]
+        if value != config.data[name]:
+            log(f"as there: data.{name}={value}")
+            config.data[name] = value
     return run
 
 
@@ -56,7 +56,7 @@ def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
 
 
 def _network(value: Any) -> Any:
-    """A field's value; of the fields of one of SlowFast's paths those that make the network."""
+    """A field's value. From a dict, one of SlowFast's pathways, the keys of OWN are left out."""
     if not hasattr(value, "items"):
         return value
     return {key: item for key, item in value.items() if key not in OWN}
@@ -67,22 +67,25 @@ def _own(value: Any) -> dict[str, Any]:
 
 
 def set_classes(config: ConfigDict, log: Log) -> None:
-    """Sets `model.num_classes` to that of the training videos where the run begins with another
-    one's weights or the number is 0; `log` gets a line if it differs."""
+    """Sets `model.num_classes` to that of the training videos.
+
+    Only if the run starts from another run's weights or the number is 0; `log` gets a line if it
+    changes.
+    """
     if not config.init_from and config.model.num_classes:
         return
-    found = len(build.open_source(config, "train", num_classes=0)[0].label_names)
-    if found != config.model.num_classes:
-        log(f"{found} classes, as the training videos have (config: {config.model.num_classes})")
-        config.model.num_classes = found
+    classes = len(build.open_source(config, "train", num_classes=0)[0].label_names)
+    if classes != config.model.num_classes:
+        log(f"{classes} classes, as the training videos have (config: {config.model.num_classes})")
+        config.model.num_classes = classes
 
 
 def weights(
-    config: ConfigDict, run: checkpoint.Run | None, names: tuple[str, ...], log: Log
+    config: ConfigDict, run: checkpoint.Run | None, label_names: tuple[str, ...], log: Log
 ) -> dict[str, jax.Array]:
-    """The weights of a run, `{"params/...": array}`, for videos with these names of classes.
+    """The weights of a run, `{"params/...": array}`, for videos with these classes.
 
-    A classifier of other classes is left out; `log` hears what becomes of it. Empty without a run.
+    A classifier for other classes is left out; `log` says whether it is. Empty without a run.
     InputError if anything else is missing there or has another shape.
     """
     if run is None:
@@ -97,7 +100,7 @@ def weights(
         )
     log(f"begins with the weights of {config.init_from}, step {run.step}")
     there, here = run.config.model.num_classes, config.model.num_classes
-    difference = labels.differing_labels(run.label_names, names)
+    difference = labels.differing_labels(run.label_names, label_names)
     if there == here and not difference:
         log(f"the classifier of {here} classes is kept")
         return {key: theirs[key] for key in ours}
@@ -106,10 +109,10 @@ def weights(
     return {key: theirs[key] for key in ours if f"/{HEAD}/" not in key}
 
 
-def overlay(variables: dict, begun: dict[str, jax.Array]) -> dict[str, Any]:
-    """`variables` with those of `begun` in their places."""
+def overlay(variables: dict, weights: dict[str, jax.Array]) -> dict[str, Any]:
+    """`variables` with those that `weights` names replaced."""
     flat = traverse_util.flatten_dict(variables, sep="/")
-    return traverse_util.unflatten_dict(flat | begun, sep="/")
+    return traverse_util.unflatten_dict(flat | weights, sep="/")
 
 
 def _fits(key: str, ours: dict[str, Any], theirs: dict[str, Any]) -> bool:

@@ -12,10 +12,10 @@ from jaxaction.errors import InputError
 
 
 class Losses(NamedTuple):
-    """Losses by name, means over the clips; the true ones are these divided by `weight`.
+    """Losses by name, means over the clips, still to be divided by `weight`.
 
-    Kept apart, since a batch in parts has the sum of its parts' losses over the sum of their
-    weights. Without class weights `weight` is 1.
+    The division comes later: the loss of a batch in parts is the sum of the parts' losses over the
+    sum of their weights. Without class weights `weight` is 1.
     """
 
     named: dict[str, Float[Array, ""]]
@@ -30,8 +30,8 @@ def cross_entropy(
     """Softmax cross-entropy; `label` is a number or the classes' shares.
 
     With class weights it is torch's weighted mean: each class's part of a clip's loss times its
-    weight, over the sum of the batch's shares times their weights. The reference's
-    `CrossEntropyLoss` does so for shares, torch for numbers.
+    weight, over the sum of the batch's shares times their weights. MMAction2's `CrossEntropyLoss`
+    does so for shares, torch's for numbers.
     """
     if label.ndim == 1 and not class_weights:
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -50,8 +50,8 @@ def binary_cross_entropy(
 ) -> Losses:
     """Sigmoid cross-entropy of a multi-label batch, the mean over clips and classes.
 
-    Class weights multiply their classes' parts, and the mean stays one over all of them, as in the
-    reference's `BCELossWithLogits`.
+    Class weights multiply their classes' parts. The mean is still over all classes, as in
+    MMAction2's `BCELossWithLogits`.
     """
     losses = optax.sigmoid_binary_cross_entropy(logits, targets)
     if class_weights:
@@ -60,15 +60,15 @@ def binary_cross_entropy(
 
 
 def as_shares(label: Int[Array, " n"] | Float[Array, "n k"], k: int) -> Float[Array, "n k"]:
-    """Labels as the classes' shares; those that are, as they are."""
+    """Labels as the classes' shares; shares come back as they are."""
     return jax.nn.one_hot(label, k) if label.ndim == 1 else label
 
 
 def smooth(shares: Float[Array, "n k"], smoothing: float) -> Float[Array, "n k"]:
-    """`smoothing` of every clip spread evenly over all classes: the reference's
-    `label_smooth_eps`, for several labels a clip, too. Szegedy et al. 2016, section 7.
+    """Spreads `smoothing` of every clip evenly over all classes: MMAction2's `label_smooth_eps`.
 
-    It is linear, and so the same before and after mixing.
+    It also takes several labels a clip. It is linear, so it is the same before and after mixing.
+    Szegedy et al. 2016, section 7.
 
     >>> smooth(jnp.array([[1.0, 0.0]]), 0.5)
     Array([[0.75, 0.25]], dtype=float32)

@@ -23,8 +23,8 @@ def mixup(
     """
     if not alpha:
         return clips, targets
-    ratio_key, rest = jax.random.split(key)
-    return _mixup(rest, clips, targets, _ratio(ratio_key, alpha))
+    ratio_key, mix_key = jax.random.split(key)
+    return _mixup(mix_key, clips, targets, _ratio(ratio_key, alpha))
 
 
 def cutmix(
@@ -38,8 +38,8 @@ def cutmix(
     """
     if not alpha:
         return clips, targets
-    ratio_key, rest = jax.random.split(key)
-    return _cutmix(rest, clips, targets, _ratio(ratio_key, alpha))
+    ratio_key, mix_key = jax.random.split(key)
+    return _cutmix(mix_key, clips, targets, _ratio(ratio_key, alpha))
 
 
 def mix(
@@ -55,10 +55,10 @@ def mix(
     """
     if not mixup_alpha or not cutmix_alpha:
         return cutmix(key, *mixup(key, clips, targets, mixup_alpha), cutmix_alpha)
-    choice_key, ratio_key, rest = jax.random.split(key, 3)
+    choice_key, ratio_key, mix_key = jax.random.split(key, 3)
     choice = jax.random.bernoulli(choice_key)
     ratio = _ratio(ratio_key, jnp.where(choice, mixup_alpha, cutmix_alpha))
-    return jax.lax.cond(choice, _mixup, _cutmix, rest, clips, targets, ratio)
+    return jax.lax.cond(choice, _mixup, _cutmix, mix_key, clips, targets, ratio)
 
 
 def _ratio(key, alpha):
@@ -81,7 +81,7 @@ def _cutmix(key, clips, targets, ratio):
 
 
 def _blend(ratio, own, order):
-    """In float32, since a bfloat16's ratio and its rest need not sum to 1."""
+    """In float32, since in bfloat16 `ratio` and `1 - ratio` need not sum to 1."""
     partner = jnp.take(own, order, axis=0)
     return (ratio * own + (1 - ratio) * partner).astype(own.dtype)
 

@@ -14,9 +14,9 @@ class Schedule(NamedTuple):
     """A learning rate as a closed form of the step: base x warm-up factor x decay factor.
 
     `warmup_by` and `decay_by` are "step" or "epoch"; by epoch the rate is a staircase. The warm-up
-    rises from `warmup_start` to 1, which it reaches in its last step (or epoch), as mmengine's
-    LinearLR. A cosine falls to 0 over `decay_epochs` from `decay_begin_epochs` on, and runs under
-    a warm-up if both begin at 0; "steps" multiplies by `gamma` at each of `milestones` (epochs).
+    rises from `warmup_start` to 1, which it reaches in its last step (or epoch), like mmengine's
+    LinearLR. A cosine falls to 0 over `decay_epochs` from `decay_begin_epochs` on; it runs during
+    the warm-up if both begin at 0. "steps" multiplies by `gamma` at each of `milestones` (epochs).
     """
 
     learning_rate: float
@@ -50,7 +50,7 @@ def check_schedule(schedule: Schedule) -> None:
 
 
 def check_warmup(warmup_epochs: float, warmup_by: str) -> None:
-    """Raises InputError if a warm-up that `warmup_samples` counts is counted otherwise, too."""
+    """Raises InputError for a warm-up in epochs where `warmup_samples` gives it in samples."""
     if warmup_epochs:
         raise InputError(
             f"optim.warmup_samples and optim.warmup_epochs {warmup_epochs:g} both say how long the"
@@ -93,13 +93,18 @@ def _decay(s: Schedule, step: jax.Array) -> jax.Array:
 
 
 def scaled_rate(learning_rate: float, batch_size: int, reference_batch: int) -> float:
-    """The learning rate, linear in the global batch (Goyal et al. 2017); 0: as it is."""
+    """The learning rate, scaled linearly with the global batch (Goyal et al. 2017).
+
+    With a `reference_batch` of 0 it is not scaled.
+    """
     return learning_rate * batch_size / reference_batch if reference_batch else learning_rate
 
 
 def multipliers(path: str, table: tuple) -> tuple[float, float]:
-    """(learning rate, weight decay) multipliers of the parameter `a/b/c`: the first row's
-    whose regular expression matches the whole path; (1, 1) without one."""
+    """(learning rate, weight decay) multipliers of the parameter `a/b/c`.
+
+    They are those of the first row whose regular expression matches the full path, else (1, 1).
+    """
     for pattern, rate, decay in table:
         if re.fullmatch(pattern, path):
             return rate, decay
@@ -157,9 +162,9 @@ def scale_by_multiplier(table: tuple) -> optax.GradientTransformation:
 def freeze(
     optimizer: optax.GradientTransformation, names: frozenset[str]
 ) -> optax.GradientTransformation:
-    """`optimizer` for all parameters but those of these names, which stay as they are to the bit.
+    """`optimizer` for all parameters except these, which stay the same to the bit.
 
-    They have no weight decay and no moments, and don't count in the clipped norm.
+    Frozen parameters have no weight decay and no moments, and don't count in the clipped norm.
     """
 
     def labels(params):
@@ -169,9 +174,9 @@ def freeze(
 
     if not names:
         return optimizer
-    # -0.0, since adding it changes no number, and adding 0.0 changes -0.0.
-    still = optax.chain(optax.set_to_zero(), optax.scale(-1.0))
-    return optax.partition({"trained": optimizer, "frozen": still}, labels)
+    # Adding -0.0 changes no number; adding 0.0 would turn -0.0 into 0.0.
+    no_update = optax.chain(optax.set_to_zero(), optax.scale(-1.0))
+    return optax.partition({"trained": optimizer, "frozen": no_update}, labels)
 
 
 def chain(

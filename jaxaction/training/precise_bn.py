@@ -1,7 +1,7 @@
-"""Precise batch norm: running statistics as the true ones over many clips.
+"""Precise batch norm: statistics computed over many clips with the same weights.
 
-Those that training keeps are an average over the last ten batches or so, each under other weights.
-Wu and Johnson 2021 (Rethinking "Batch" in BatchNorm), section 3.
+The running statistics of training are an average over about the last ten batches, each taken with
+other weights. Wu and Johnson 2021 (Rethinking "Batch" in BatchNorm), section 3.
 """
 
 import functools
@@ -21,7 +21,7 @@ from jaxaction.training import accumulation
 Sums = dict[tuple[str, ...], Float[Array, " c"]]
 
 
-class Settings(NamedTuple):
+class PreciseBNSettings(NamedTuple):
     """How many clips, and how they go through the network; pixels on the scale 0 to 255."""
 
     clips: int  # rounded up to whole batches; 0: no precise statistics
@@ -32,12 +32,12 @@ class Settings(NamedTuple):
 
 
 def statistics(
-    model: Any, variables: dict, loader: Iterable[dict], mesh: Mesh, settings: Settings
+    model: Any, variables: dict, loader: Iterable[dict], mesh: Mesh, settings: PreciseBNSettings
 ) -> dict[str, dict]:
     """`{"batch_stats": ...}`: the mean and variance of every norm's input over the first clips of
-    `loader`, with `variables["params"]`; empty where no clips are wanted.
+    `loader`, with `variables["params"]`; empty if `settings.clips` is 0.
 
-    An iterator of its own leaves training's where it is, and the clips are the same each time.
+    `loader` is not the iterator that training reads from, so the clips are the same each time.
     Norms that keep their statistics in training keep them here. Clips are not mixed, as in tests.
     """
     count = -(-settings.clips // settings.batch_size)
@@ -46,27 +46,31 @@ def statistics(
     program, sums = _program(model, mesh, settings), None
     for _, batch in zip(range(count), loader, strict=False):
         clips = sharding.put({"clip": batch["clip"]}, mesh)["clip"]
-        found = jax.block_until_ready(program(variables, clips))  # lest batches pile up there
-        sums = found if sums is None else jax.tree.map(jnp.add, sums, found)
+        # Waits, since batches would pile up on the device otherwise.
+        moments_of_batch = jax.block_until_ready(program(variables, clips))
+        sums = moments_of_batch if sums is None else jax.tree.map(jnp.add, sums, moments_of_batch)
     averages = jax.tree.map(lambda x: x / count, sums)
     return {"batch_stats": finish(variables["batch_stats"], averages)}
 
 
 @functools.lru_cache(maxsize=1)
-def _program(model: Any, mesh: Mesh, settings: Settings) -> Callable:
-    whole, split = sharding.replicated(mesh), sharding.split(mesh)
-    add = batch_moments(model, settings)
-    options = xla_options.for_training()
-    return jax.jit(add, in_shardings=(whole, split), out_shardings=whole, compiler_options=options)
+def _program(model: Any, mesh: Mesh, settings: PreciseBNSettings) -> Callable:
+    replicated, split = sharding.replicated(mesh), sharding.split(mesh)
+    return jax.jit(
+        batch_moments(model, settings),
+        in_shardings=(replicated, split),
+        out_shardings=replicated,
+        compiler_options=xla_options.for_training(),
+    )
 
 
 def batch_moments(
-    model: Any, settings: Settings
+    model: Any, settings: PreciseBNSettings
 ) -> Callable[[dict, UInt8[Array, "n t h w c"]], Sums]:
-    """`moments(variables, clips)` of a whole batch, taken in parts.
+    """Returns `moments(variables, clips)` of a whole batch, computed part by part.
 
-    A part shares its statistics, whatever `bn_group` is in training: the noise of small groups
-    would go into the inputs of the norms behind them.
+    All clips of a part share their statistics, whatever `bn_group` is in training: small groups
+    would add noise to the inputs of all later norms.
     """
     network = model.clone(bn_group=0) if hasattr(model, "bn_group") else model
 
@@ -75,41 +79,42 @@ def batch_moments(
             clips = normalize(clips, settings.mean, settings.std)
             return moments(network, variables, clips, key)
 
-        return accumulation.mean(of_part, clips, jax.random.key(0), settings.parts)
+        mean = accumulation.mean_over_parts(of_part, settings.parts)
+        return mean(clips, jax.random.key(0))
 
     return of_batch
 
 
 def moments(model: Any, variables: dict, clips: Float[Array, "n t h w c"], key: Array) -> Sums:
-    """The first two moments of every norm's input, about the running mean, by the paths of
+    """The first two moments of every norm's input relative to the running mean, by the paths of
     `batch_stats`: under "mean" the first, under "var" the second.
 
-    About the running mean, which is near, since the difference of a large square's mean and a large
-    mean's square has few digits left.
+    Moments are taken relative to the running mean, because E[x^2] - E[x]^2 loses precision when
+    the mean is large.
     """
     collections = ["moments", "batch_stats"]
     rngs = {"dropout": key}
-    _, found = model.apply(variables, clips, True, mutable=collections, rngs=rngs)
-    old = traverse_util.flatten_dict(variables["batch_stats"])
-    sown = traverse_util.flatten_dict(found.get("moments", {}))
+    _, updates = model.apply(variables, clips, True, mutable=collections, rngs=rngs)
+    running = traverse_util.flatten_dict(variables["batch_stats"])
+    sown = traverse_util.flatten_dict(updates.get("moments", {}))
     means = {path: value[0] for path, value in sown.items() if path[-1] == "mean"}
     result = {}
     for path, means_of_groups in means.items():
-        offset, twin = means_of_groups - old[path], (*path[:-1], "var")
+        offset, var_path = means_of_groups - running[path], (*path[:-1], "var")
         result[path] = offset.mean(0)
-        result[twin] = (sown[twin][0] + offset**2).mean(0)
+        result[var_path] = (sown[var_path][0] + offset**2).mean(0)
     return result
 
 
 def finish(batch_stats: dict, averages: Sums) -> dict:
-    """`batch_stats` with the population's mean and variance in the place of those of `averages`.
+    """Returns `batch_stats` with the mean and variance of all clips, computed from `averages`.
 
-    The variance holds what differs between batches, too, which the mean of the batches' variances
-    would leave out.
+    The variance includes the differences between batches; the mean of the batches' variances would
+    not.
     """
     flat = traverse_util.flatten_dict(batch_stats)
     for path in [path for path in averages if path[-1] == "mean"]:
-        twin = (*path[:-1], "var")
+        var_path = (*path[:-1], "var")
         flat[path] = flat[path] + averages[path]
-        flat[twin] = jnp.maximum(averages[twin] - averages[path] ** 2, 0)
+        flat[var_path] = jnp.maximum(averages[var_path] - averages[path] ** 2, 0)
     return traverse_util.unflatten_dict(flat)

@@ -1,4 +1,4 @@
-"""What SIGTERM does to a run: the running step is finished and saved, then the process leaves.
+"""SIGTERM: a run finishes its step, saves, and ends.
 
 Preemptible machines, SLURM and Kubernetes send it a while before they end a process for good.
 """
@@ -19,16 +19,16 @@ from jaxaction.errors import SIGTERM_EXIT_CODE, InputError, Interrupted
 
 
 class Interruption:
-    """SIGTERM ends the process with exit code 143, at a moment where nothing is lost by it.
+    """SIGTERM ends the process with exit code 143, at a moment when nothing is lost by it.
 
-    In `with Interruption()` that is at once, also while XLA compiles: Python's own handlers would
-    wait until it is done, so a thread does it, woken by `signal.set_wakeup_fd`. Between `begin` and
-    `end` of the steps it is when the loop has asked `reached()`; in `saving(save)` it is as
-    soon as that thread has called `save()`.
+    In `with Interruption()` it ends at once, even while XLA compiles. Python's own handlers would
+    wait until XLA is done, so a thread ends the process, woken by `signal.set_wakeup_fd`. Between
+    `begin` and `end` of the steps the loop ends it, when `reached()` is true. In `saving(save)` the
+    thread calls `save()` first.
 
-    Where several processes train, JAX's preemption service takes the signal (its own handler, set
-    by `jax.distributed.initialize`): it agrees with the other processes on a step, at which
-    `reached` is true in all of them. Without a notice, it is a look at a local variable.
+    With several processes, JAX's preemption service takes the signal (its own handler, set by
+    `jax.distributed.initialize`). It agrees with the other processes on a step, at which `reached`
+    is true in all of them. Without a signal, `reached` reads a local variable.
     """
 
     def __init__(self) -> None:
@@ -75,9 +75,9 @@ class Interruption:
 
     @contextlib.contextmanager
     def saving(self, save: Callable[[], None]) -> Iterator[None]:
-        """Inside, where the state stays as it is, SIGTERM calls `save` and ends the process.
+        """Inside, SIGTERM calls `save` and ends the process; the run must not change meanwhile.
 
-        Where several processes train, they do so together at the next batch of `watch`.
+        With several processes, they do so together at the next batch of `watch`.
         """
 
         def saved() -> str:
@@ -93,15 +93,17 @@ class Interruption:
         self._change(None)
 
     def watch(self, batches: Iterable) -> Iterator:
-        """The batches of a test, as many on every process; `Interrupted` between two of them, on
-        all at the same, where several processes train."""
+        """The batches of a test, the same number on every process.
+
+        With several processes it raises `Interrupted` between two batches, the same two on all.
+        """
         for batch in batches:
             if not self._alone and self.reached():
                 raise Interrupted("ended by SIGTERM in a test")
             yield batch
 
     def _change(self, save: Callable[[], str] | None) -> None:
-        """Waits for ever where the process is about to end."""
+        """Never returns if the process is about to end."""
         with self._lock:
             self._save = save
             if self._noticed and save:
@@ -122,7 +124,7 @@ def _nothing_to_save() -> str:
 
 
 def _leave(save: Callable[[], str]) -> None:
-    """Ends the process from whatever thread, without waiting for what the others do."""
+    """Ends the process from any thread, without waiting for the other threads."""
     code = SIGTERM_EXIT_CODE
     try:
         text = f"ended by SIGTERM; {save()}; the same command goes on"

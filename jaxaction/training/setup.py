@@ -1,4 +1,4 @@
-"""What a config names, built and checked against each other: all that a training is made of."""
+"""Builds and checks everything that a config asks for, before a run starts."""
 
 import time
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from jaxaction.training import (
     step_memory,
     train_step,
 )
-from jaxaction.training.divergence import Guard, loss_limit
+from jaxaction.training.divergence import DivergenceCheck, loss_limit
 from jaxaction.training.optimizer import (
     Schedule,
     chain,
@@ -37,8 +37,8 @@ from jaxaction.training.optimizer import (
 )
 
 
-class Parts(NamedTuple):
-    """What a config names; nothing has been written yet."""
+class TrainingSetup(NamedTuple):
+    """Everything that a config asks for, and that stays the same while the run trains."""
 
     config: ConfigDict
     model: Any
@@ -51,17 +51,18 @@ class Parts(NamedTuple):
     protocols: dict[str, Protocol]
     steps_per_epoch: int
     recipe: train_step.Recipe
+    divergence: DivergenceCheck
 
     @property
     def total_steps(self) -> int:
         return round(self.config.train.epochs * self.steps_per_epoch)
 
 
-def prepare(config: ConfigDict) -> Parts:
-    """Builds the parts and checks them against each other; InputError for what does not fit."""
+def prepare(config: ConfigDict) -> TrainingSetup:
+    """Builds everything and checks that it fits together; InputError if not. Writes nothing."""
     build.set_precision(config)
     checks.check_numbers(config)
-    early_stopping.check(config)
+    early_stopping.check_early_stopping(config)
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
     recipe = build_recipe(config, mesh.size)
@@ -70,10 +71,10 @@ def prepare(config: ConfigDict) -> Parts:
     checks.check_clips(config)
     videos = build.source(config, "train")
     loader = partial(train_loader, config, videos)
-    loader()  # refuses what can't be read so
-    steps_per_epoch = whole_batches(config, videos)
+    loader()  # InputError for videos that the transform can't take
+    steps_per_epoch = batches_per_epoch(config, videos)
     optimizer, schedule = build_optimizer(config, steps_per_epoch)
-    return Parts(
+    return TrainingSetup(
         config=config,
         model=build.model(config),
         optimizer=optimizer,
@@ -85,46 +86,55 @@ def prepare(config: ConfigDict) -> Parts:
         protocols=protocols,
         steps_per_epoch=steps_per_epoch,
         recipe=recipe,
+        divergence=build_divergence_check(config, schedule, videos),
     )
 
 
-def create_state(parts: Parts) -> TrainState:
+def create_state(setup: TrainingSetup) -> TrainState:
     """The state before the first step, with fresh weights."""
-    key = jax.random.key(parts.config.train.seed)
-    variables = jaxaction.init(parts.model, build.clip_shape(parts.config), key)
-    return train_state.create(variables, parts.optimizer, bool(parts.recipe.ema_decay))
+    key = jax.random.key(setup.config.train.seed)
+    variables = jaxaction.init(setup.model, build.clip_shape(setup.config), key)
+    return train_state.create(variables, setup.optimizer, bool(setup.recipe.ema_decay))
 
 
 def compile_step(
-    parts: Parts, state: TrainState, log: Callable[[str], None]
+    setup: TrainingSetup, state: TrainState, log: Callable[[str], None]
 ) -> jax.stages.Compiled:
-    """The training step as a program for this mesh, compiled now to keep the progress line true."""
-    config, begin = parts.config, time.monotonic()
+    """The training step, compiled for this mesh.
+
+    Compiled before the first step, so that the progress line does not count it as training time.
+    """
+    config, begin = setup.config, time.monotonic()
     log("compiling the training step (kept for the next start)")
     pixels, seed = (config.data.mean, config.data.std), config.train.seed
-    step = train_step.make_train_step(parts.model, parts.optimizer, *pixels, seed, parts.recipe)
-    whole, split = sharding.replicated(parts.mesh), sharding.split(parts.mesh)
+    step = train_step.make_train_step(setup.model, setup.optimizer, *pixels, seed, setup.recipe)
+    replicated, split = sharding.replicated(setup.mesh), sharding.split(setup.mesh)
     jitted = jax.jit(
-        step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
+        step,
+        in_shardings=(replicated, split),
+        out_shardings=(replicated, replicated),
+        donate_argnums=0,
     )
-    kinds = (config.train.deterministic, remat.is_used(parts.model))
-    options = xla_options.for_training(*kinds)
-    compiled = jitted.lower(state, _batch(config)).compile(compiler_options=options)
+    options = xla_options.for_training(config.train.deterministic, remat.is_used(setup.model))
+    compiled = jitted.lower(state, _abstract_batch(config)).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     return compiled
 
 
-def check_memory(
-    parts: Parts, program: jax.stages.Compiled, state: TrainState, log: Callable[[str], None]
+def check_step_memory(
+    setup: TrainingSetup,
+    program: jax.stages.Compiled,
+    state: TrainState,
+    log: Callable[[str], None],
 ) -> None:
-    """Tells what a compiled training step takes; InputError if that is more than there is."""
-    found = step_memory.measure(program, state, parts.config.train.batch_size)
-    memory, multiple = device_memory.total(), checks.batch_multiple(parts.config, parts.mesh)
-    log(step_memory.line(found, memory, multiple))
-    step_memory.check(found, memory)
+    """Logs the memory that a compiled training step needs; InputError if there is less."""
+    footprint = step_memory.measure(program, state, setup.config.train.batch_size)
+    memory, multiple = device_memory.total(), checks.batch_multiple(setup.config, setup.mesh)
+    log(step_memory.line(footprint, memory, multiple))
+    step_memory.check_footprint(footprint, memory)
 
 
-def _batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
+def _abstract_batch(config: ConfigDict) -> dict[str, jax.ShapeDtypeStruct]:
     shape = (config.train.batch_size, *build.clip_shape(config)[1:])
     label = (shape[:1], jnp.int32)
     if config.data.multi_label:
@@ -141,8 +151,10 @@ def train_transform(config: ConfigDict) -> data.TrainTransform:
 
 
 def train_loader(config: ConfigDict, videos: Any, first_step: int = 0) -> Any:
-    """The endless, shuffled batches of training clips from `first_step` on; a process gets its
-    share of each."""
+    """The endless, shuffled batches of training clips from `first_step` on.
+
+    Each process gets its share of every batch.
+    """
     return data.train_loader(
         videos,
         train_transform(config),
@@ -155,38 +167,39 @@ def train_loader(config: ConfigDict, videos: Any, first_step: int = 0) -> Any:
 
 
 def build_recipe(config: ConfigDict, devices: int) -> train_step.Recipe:
-    """What a training step does on so many devices; InputError for what does not fit."""
+    """The optional features of the training step; InputError for values that do not fit."""
     section, classes = config.train, config.model.num_classes
     losses.check_class_weights(section.class_weights, classes)
     sizes = (section.batch_size, section.accumulate, devices)
-    accumulation.check(*sizes)
+    accumulation.check_batch_divides(*sizes)
     return train_step.Recipe(
         train_step.Mixing(section.mixup, section.cutmix),
         section.label_smoothing,
         tuple(section.class_weights),
         section.ema_decay,
         section.accumulate,
-        accumulation.kept_together(*sizes, config.model.get("bn_group", 0)),
+        accumulation.group_size(*sizes, config.model.get("bn_group", 0)),
     )
 
 
-def precise_bn_settings(config: ConfigDict) -> precise_bn.Settings:
-    """How the statistics of tests are computed."""
+def precise_bn_settings(config: ConfigDict) -> precise_bn.PreciseBNSettings:
+    """How precise statistics for validations and tests are computed."""
     section, pixels = config.train, (tuple(config.data.mean), tuple(config.data.std))
     sizes = (section.batch_size, section.accumulate)
-    return precise_bn.Settings(section.precise_bn_clips, *sizes, *pixels)
+    return precise_bn.PreciseBNSettings(section.precise_bn_clips, *sizes, *pixels)
 
 
-def build_guard(config: ConfigDict, schedule: Schedule, videos: Any) -> Guard:
-    """What ends a training whose numbers go wrong."""
+def build_divergence_check(config: ConfigDict, schedule: Schedule, videos: Any) -> DivergenceCheck:
+    """The check that ends a run that diverges."""
     factor, classes = config.train.max_loss_factor, config.model.num_classes
-    return Guard(schedule, videos.id, loss_limit(factor, classes, config.data.multi_label))
+    max_loss = loss_limit(factor, classes, config.data.multi_label)
+    return DivergenceCheck(schedule, videos.id, max_loss)
 
 
 def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, Schedule]:
     """The optax chain of `config.optim`, and its learning rate as a function of the step.
 
-    It leaves the parameters that `config.model` freezes as they are.
+    Parameters that `config.model` freezes stay as they are.
     """
     section = config.optim
     values = {name: section[name] for name in Schedule._fields[2:] if name in section}
@@ -208,6 +221,6 @@ def build_optimizer(config: ConfigDict, steps_per_epoch: int) -> tuple[Any, Sche
     return freeze(transformation, frozen_parameters(build.model(config))), schedule
 
 
-def whole_batches(config: ConfigDict, videos: Any) -> int:
-    """Whole batches in one pass over the videos, at least one."""
+def batches_per_epoch(config: ConfigDict, videos: Any) -> int:
+    """The number of full batches in one pass over the videos, at least 1."""
     return max(1, len(videos) // config.train.batch_size)

@@ -1,4 +1,4 @@
-"""What a compiled training step takes of a device's memory, and the batch that would fill it."""
+"""How much device memory a compiled training step needs, and which batch would fill a device."""
 
 import math
 from typing import NamedTuple
@@ -15,22 +15,22 @@ GIB = 2**30
 class Footprint(NamedTuple):
     """Bytes on each device, as the compiler counts them, and the global batch they are for."""
 
-    parameters: int  # how many numbers
+    parameters: int  # their number, not bytes
     state: int  # parameters, statistics, optimizer
     gradients: int
-    peak: int  # of everything that the program needs at once
+    peak: int  # everything that the program needs at once
     batch_size: int
     devices: int
 
     @property
     def activations(self) -> int:
-        """What grows with the batch: clips, activations and their gradients."""
+        """The part that grows with the batch: clips, activations and their gradients."""
         return max(0, self.peak - self.state - self.gradients)
 
     def largest_batch(self, memory: int, multiple: int) -> int:
         """The global batch that would fit into `memory` bytes a device, a multiple of `multiple`.
 
-        An estimate: activations are taken as proportional to the batch, and are so only roughly.
+        An estimate: it takes activations as proportional to the batch, which they are only roughly.
         """
         left = memory - self.state - self.gradients
         clips = self.batch_size * left // max(1, self.activations)
@@ -51,22 +51,24 @@ def measure(program: jax.stages.Compiled, state: TrainState, batch_size: int) ->
     )
 
 
-def line(found: Footprint, memory: int, multiple: int) -> str:
+def line(footprint: Footprint, memory: int, multiple: int) -> str:
     """`0.13 M parameters; a step takes 0.41 GiB a device (...) of 11.00 GiB; a batch of ...`."""
-    largest = found.largest_batch(memory, multiple)
+    largest = footprint.largest_batch(memory, multiple)
     fits = f"a batch of about {largest} would fit" if largest else "no batch would fit"
     return (
-        f"{found.parameters / 1e6:.2f} M parameters; a step takes {_size(found.peak)} a device"
-        f" (parameters and optimizer {_size(found.state)}, gradients {_size(found.gradients)},"
-        f" activations {_size(found.activations)}) of {_size(memory)}; {fits}"
+        f"{footprint.parameters / 1e6:.2f} M parameters;"
+        f" a step takes {_size(footprint.peak)} a device"
+        f" (parameters and optimizer {_size(footprint.state)},"
+        f" gradients {_size(footprint.gradients)},"
+        f" activations {_size(footprint.activations)}) of {_size(memory)}; {fits}"
     )
 
 
-def check(found: Footprint, memory: int) -> None:
+def check_footprint(footprint: Footprint, memory: int) -> None:
     """Raises InputError if a step takes more than the `memory` bytes of a device."""
-    if found.peak > memory:
+    if footprint.peak > memory:
         raise InputError(
-            f"train.batch_size {found.batch_size} takes {_size(found.peak)} of a device's"
+            f"train.batch_size {footprint.batch_size} takes {_size(footprint.peak)} of a device's"
             f" {_size(memory)}; lower it, or set train.accumulate or model.remat"
         )
 

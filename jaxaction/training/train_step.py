@@ -1,6 +1,7 @@
 """The pure training step: uint8 clips and labels in, the next state and named metrics out."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jaxaction.training import accumulation, ema, losses, mixup
 
 
 class Mixing(NamedTuple):
-    """Strengths, Beta's alpha, of mixing clips with one another; 0 leaves them apart."""
+    """How strongly clips are mixed with one another: Beta's alpha, 0 for not at all."""
 
     mixup: float = 0.0
     cutmix: float = 0.0
@@ -24,14 +25,14 @@ UNMIXED = Mixing()
 
 
 class Recipe(NamedTuple):
-    """What a step does beside the plain one; each has a value that leaves it out."""
+    """Optional training features. The defaults disable all of them."""
 
     mix: Mixing = UNMIXED
     label_smoothing: float = 0.0
     class_weights: tuple[float, ...] = ()
-    ema_decay: float = 0.0  # of the averages in the state, see `averaging`; 0 where it has none
+    ema_decay: float = 0.0  # of `TrainState.averaged`, see `ema`; 0: the state has no averages
     accumulate: int = 1  # parts of the batch, one in memory at a time
-    together: int = 1  # clips that stay neighbours in a part, see `micro_batches.divide`
+    group_size: int = 1  # clips that stay neighbours in a part, see `accumulation.divide`
 
 
 PLAIN = Recipe()
@@ -66,16 +67,16 @@ def make_train_step(
             mutable=["batch_stats"],
             rngs={"dropout": key},
         )
-        found = _losses(logits, label, batch["label"].ndim == 2, recipe)
-        rest = (_accuracy(logits, label), updates.get("batch_stats", {}))
-        return sum(found.named.values()), (found, *rest)
+        named_losses = _losses(logits, label, batch["label"].ndim == 2, recipe)
+        statistics = updates.get("batch_stats", {})
+        total = sum(named_losses.named.values())
+        return total, (named_losses, _accuracy(logits, label), statistics)
 
     def step(state: TrainState, batch):
-        def gradient(part, key):
-            return jax.grad(forward, has_aux=True)(state.params, state.batch_stats, part, key)
-
         key = jax.random.fold_in(jax.random.key(seed), state.step)
-        grads, aux = accumulation.mean(gradient, batch, key, recipe.accumulate, recipe.together)
+        gradient = partial(jax.grad(forward, has_aux=True), state.params, state.batch_stats)
+        gradient = accumulation.mean_over_parts(gradient, recipe.accumulate, recipe.group_size)
+        grads, aux = gradient(batch, key)
         (named, weight), accuracy, batch_stats = aux
         weight = jnp.maximum(weight, jnp.finfo(jnp.float32).tiny)  # 0: no clip counts
         grads, named = jax.tree.map(lambda x: x / weight, (grads, named))

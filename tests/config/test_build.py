@@ -99,7 +99,7 @@ def test_the_train_loader_yields_the_configured_clips(config):
     videos = build.source(config, "train")
     batch = next(iter(setup.train_loader(config, videos)))
     assert batch["clip"].shape == (4, 2, 16, 16, 3)
-    assert setup.whole_batches(config, videos) == 3
+    assert setup.batches_per_epoch(config, videos) == 3
 
 
 def test_a_warm_up_is_counted_in_clips_too(config):
@@ -159,6 +159,7 @@ def test_an_unknown_compute_is_named(config):
 def test_the_largest_loss_is_the_factor_times_that_of_guessing(config):
     videos, schedule = mock.Mock(), setup.build_optimizer(config, 3)[1]
     config.model.num_classes, config.train.max_loss_factor = 4, 10.0
-    assert setup.build_guard(config, schedule, videos).max_loss == pytest.approx(13.863, abs=1e-3)
+    divergence = setup.build_divergence_check(config, schedule, videos)
+    assert divergence.max_loss == pytest.approx(13.863, abs=1e-3)
     config.train.max_loss_factor = 0.0
-    assert setup.build_guard(config, schedule, videos).max_loss == 0
+    assert setup.build_divergence_check(config, schedule, videos).max_loss == 0

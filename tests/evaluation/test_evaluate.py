@@ -16,10 +16,11 @@ from jaxaction import data
 from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate
+from jaxaction.evaluation.settings import EvalSettings
 from tests.paths import ROOT
 
 PROTOCOL = data.Protocol("clips", 2, 1, 3, 4, "center", (4, 4), "prob")
-SETTINGS = evaluate.Settings((0.0,) * 3, (1.0,) * 3, batch_size=4, num_threads=1, max_bad_share=0.0)
+SETTINGS = EvalSettings((0.0,) * 3, (1.0,) * 3, batch_size=4, num_threads=1, max_bad_share=0.0)
 
 
 class Brightest(nn.Module):
@@ -91,16 +92,17 @@ def run(source, **settings) -> evaluate.Evaluation:
 
 
 def test_every_video_is_scored_once_over_uneven_batches():
-    found = run(Colours([0, 1, 2, 0, 1, 2, 0, 1, 2, 0]))
-    assert found.ids == tuple(f"video{i}" for i in range(10))
-    assert found.scores.argmax(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
-    assert (found.num_videos, found.top1, found.top5, found.mean_class_accuracy) == (10, 1, 1, 1)
+    result = run(Colours([0, 1, 2, 0, 1, 2, 0, 1, 2, 0]))
+    assert result.ids == tuple(f"video{i}" for i in range(10))
+    assert result.scores.argmax(1).tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 0]
+    assert (result.num_videos, result.top1, result.top5) == (10, 1, 1)
+    assert result.mean_class_accuracy == 1
 
 
 def test_accuracies_are_those_of_the_labels():
-    found = run(Colours([0, 0, 0, 0, 2], labels=[0, 0, 0, 1, 2]))
-    assert found.top1 == 0.8
-    assert found.mean_class_accuracy == pytest.approx(2 / 3)
+    result = run(Colours([0, 0, 0, 0, 2], labels=[0, 0, 0, 1, 2]))
+    assert result.top1 == 0.8
+    assert result.mean_class_accuracy == pytest.approx(2 / 3)
 
 
 def test_probabilities_sum_to_1():
@@ -108,10 +110,10 @@ def test_probabilities_sum_to_1():
 
 
 def test_an_unreadable_video_is_left_out_and_named():
-    found = run(Colours([0, None, 2, 0, 1]), max_bad_share=0.01)
-    assert found.unreadable == ("video1",)
-    assert found.ids == ("video0", "video2", "video3", "video4")
-    assert found.labels.tolist() == [0, 2, 0, 1]
+    result = run(Colours([0, None, 2, 0, 1]), max_bad_share=0.01)
+    assert result.unreadable == ("video1",)
+    assert result.ids == ("video0", "video2", "video3", "video4")
+    assert result.labels.tolist() == [0, 2, 0, 1]
 
 
 def test_a_share_of_0_allows_no_unreadable_video():
@@ -161,8 +163,8 @@ def test_a_second_run_compiles_nothing(caplog):
 def test_variables_may_be_plain_arrays():
     model = nn.BatchNorm(use_running_average=True)
     variables = jax.tree.map(np.asarray, model.init(jax.random.key(0), jnp.zeros((1, 3))))
-    found = evaluate.scoring.make_scorer(model, variables, PROTOCOL, (0.0,), (1.0,), 1)
-    assert set(found.variables) == {"params", "batch_stats"}
+    result = evaluate.scoring.make_scorer(model, variables, PROTOCOL, (0.0,), (1.0,), 1)
+    assert set(result.variables) == {"params", "batch_stats"}
 
 
 @pytest.mark.parametrize(
@@ -189,8 +191,8 @@ whole = sharding.replicated(sharding.device_mesh())
 variables = {{"params": {{"unused": jax.make_array_from_process_local_data(whole, t.np.ones(3))}}}}
 assert not variables["params"]["unused"].is_fully_addressable
 source, settings = t.Colours([0, 1, None, 2, 1, 0, 2]), t.SETTINGS._replace(max_bad_share=0.2)
-found = t.evaluate.run(t.Brightest(), variables, source, t.PROTOCOL, settings)
-print(found.ids, found.unreadable, found.scores.argmax(1).tolist(), found.top1)
+result = t.evaluate.run(t.Brightest(), variables, source, t.PROTOCOL, settings)
+print(result.ids, result.unreadable, result.scores.argmax(1).tolist(), result.top1)
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     both = [

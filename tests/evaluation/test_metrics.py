@@ -1,4 +1,4 @@
-"""Metrics: the reference's figures, and what they say at their edges."""
+"""Metrics: they agree with MMAction2, and what they give at their edges."""
 
 import gzip
 import json
@@ -15,7 +15,7 @@ with gzip.open(PARITY / "pipeline.json.gz") as file:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row["seed"])
-def test_figures_are_the_references(row):
+def test_metrics_are_those_of_mmaction2(row):
     r = np.random.Generator(np.random.PCG64(zlib.crc32(row["seed"].encode())))
     n, k = row["n"], row["classes"]
     scores, labels = r.standard_normal((n, k)), r.integers(0, k, n)

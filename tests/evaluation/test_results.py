@@ -11,7 +11,7 @@ from jaxaction.errors import InputError
 from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
 
-ABOUT = {"dataset": {"name": "colours", "classes": (1, 2)}, "step": 7}
+CONDITIONS = {"dataset": {"name": "colours", "classes": (1, 2)}, "step": 7}
 
 
 @pytest.fixture
@@ -27,8 +27,8 @@ def evaluation() -> Evaluation:
     )
 
 
-def write(folder, evaluation, about=ABOUT):
-    return results.write(str(folder), "test", evaluation, ("no", "yes"), about)
+def write(folder, evaluation, conditions=CONDITIONS):
+    return results.write(str(folder), "test", evaluation, ("no", "yes"), conditions)
 
 
 def test_the_last_line_has_the_agreed_form(evaluation):
@@ -81,7 +81,7 @@ def test_a_result_of_another_protocol_is_kept(tmp_path, evaluation):
 
 def test_a_result_of_another_step_is_kept(tmp_path, evaluation):
     for step in (7, 8, 9):
-        write(tmp_path, evaluation, ABOUT | {"step": step})
+        write(tmp_path, evaluation, CONDITIONS | {"step": step})
     steps = [
         json.loads((tmp_path / "eval" / f"test{suffix}.json").read_text())["about"]["step"]
         for suffix in (".1", ".2", "")
@@ -103,7 +103,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
 
 
 def test_a_slice_of_a_split_is_a_file_name(tmp_path, evaluation):
-    path = results.write(str(tmp_path), "test[:10%]", evaluation, (), ABOUT)
+    path = results.write(str(tmp_path), "test[:10%]", evaluation, (), CONDITIONS)
     assert path.name == "test_10_.json"
 
 

@@ -133,7 +133,7 @@ def test_tsn_at_25_segments_of_ten_crops_is_one_pass_over_all_250_frames():
     protocol = data.Protocol("segments", 25, 1, 1, 20, "ten", (16, 16), "score")
     views = np.random.default_rng(0).integers(0, 256, (2, *protocol.shape), dtype=np.uint8)
     found = scoring.make_scorer(model, variables, protocol, MEAN, STD, batch_size=1)(views)
-    # As the reference has it: features of all segments of all crops are averaged, then classified.
+    # As in MMAction2: features of all segments of all crops are averaged, then classified.
     frames = (views.reshape(2, 250, 16, 16, 3) - np.array(MEAN)) / np.array(STD)
     features = model.apply(variables, frames.astype(np.float32), False, method="features")
     classifier = variables["params"]["cls_head"]["fc_cls"]

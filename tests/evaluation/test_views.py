@@ -37,7 +37,7 @@ def test_score_is_the_mean_of_the_logits():
 
 
 @pytest.mark.parametrize("average", views.AVERAGES)
-def test_averages_are_the_references(average):
+def test_averages_are_those_of_mmaction2(average):
     name = "slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb.npz"
     with np.load(PARITY / name) as file:
         found = views.average_clips(jnp.asarray(file["logits"])[None], average)

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxaction.config import build
-from jaxaction.evaluation import evaluate, results
+from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
+from jaxaction.evaluation.settings import result_conditions
 from jaxaction.storage import workdir
 from jaxaction.storage.history import History
 from tests import tiny_run
@@ -25,7 +26,7 @@ def run(folder: Path, names: tuple[str, ...], test: Evaluation, steps: int = 90)
     directory = str(folder / "run")
     workdir.claim(directory, config)
     write_history(History(directory, 0), steps)
-    results.write(directory, "test", test, names, evaluate.about(config, steps))
+    results.write(directory, "test", test, names, result_conditions(config, steps))
     return directory
 
 

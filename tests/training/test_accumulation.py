@@ -74,7 +74,7 @@ def whole():
 
 @pytest.fixture(scope="module")
 def in_parts():
-    return compiled(WEIGHTED._replace(accumulate=4, together=2))
+    return compiled(WEIGHTED._replace(accumulate=4, group_size=2))
 
 
 def test_a_step_in_parts_is_the_whole_step(whole, in_parts):
@@ -105,14 +105,15 @@ def test_norms_over_the_whole_batch_are_over_a_part_then(whole):
 
 def test_each_part_has_a_key_of_its_own():
     key = jax.random.key(0)
-    got = accumulation.mean(lambda x, key: jax.random.uniform(key), jnp.zeros(6), key, 3)
+    mean = accumulation.mean_over_parts(lambda x, key: jax.random.uniform(key), 3)
+    got = mean(jnp.zeros(6), key)
     draws = [jax.random.uniform(jax.random.fold_in(key, i)) for i in range(3)]
     assert len({float(draw) for draw in draws}) == 3
     np.testing.assert_allclose(got, np.mean(draws), rtol=1e-6)
 
 
 def test_a_single_part_is_the_batch_with_the_key_as_it_is():
-    got = accumulation.mean(lambda x, key: (x, key), "batch", "key", 1)
+    got = accumulation.mean_over_parts(lambda x, key: (x, key), 1)("batch", "key")
     assert got == ("batch", "key")
 
 
@@ -129,24 +130,24 @@ def test_parts_have_rows_from_all_over_the_batch():
     [(64, 8, 1, 8, 8), (64, 4, 2, 8, 8), (64, 2, 8, 8, 1), (64, 8, 1, 0, 1), (64, 16, 1, 8, 1)],
 )
 def test_groups_stay_together_where_they_divide(batch_size, count, devices, bn_group, expected):
-    assert accumulation.kept_together(batch_size, count, devices, bn_group) == expected
+    assert accumulation.group_size(batch_size, count, devices, bn_group) == expected
 
 
 def test_parts_that_do_not_divide_over_the_devices_are_refused():
-    accumulation.check(16, 4, 2)
+    accumulation.check_batch_divides(16, 4, 2)
     line = (
         "train.batch_size 12 is not a multiple of train.accumulate 4 times 2 devices;"
         " set train.batch_size to 8, or train.accumulate to 1"
     )
     with pytest.raises(InputError, match=f"^{line}$"):
-        accumulation.check(12, 4, 2)
+        accumulation.check_batch_divides(12, 4, 2)
 
 
 TWO = """
 import re
-from tests import test_micro_batches as here
+from tests.training import test_accumulation as here
 
-for recipe in (here.WEIGHTED, here.WEIGHTED._replace(accumulate=2, together=2)):
+for recipe in (here.WEIGHTED, here.WEIGHTED._replace(accumulate=2, group_size=2)):
     program, state, batch = here.compiled(recipe, devices=2)
     kinds = "|".join(("all-reduce", "all-gather", "all-to-all", "collective-permute"))
     found = re.findall(f" ({kinds})[-a-z]*\\(", program.as_text())

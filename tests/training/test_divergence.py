@@ -5,13 +5,13 @@ import pytest
 
 from jaxaction import train_state
 from jaxaction.errors import InputError
-from jaxaction.training.divergence import Guard
+from jaxaction.training.divergence import DivergenceCheck
 
 VIDEOS = np.array([3, 1, 3])  # one drawn twice
 
 
-def guard(max_loss=0.0):
-    return Guard(rate=lambda step: 0.001 * step, name="v{}.mp4".format, max_loss=max_loss)
+def divergence(max_loss=0.0):
+    return DivergenceCheck(lambda step: 0.001 * step, "v{}.mp4".format, max_loss)
 
 
 def metrics(loss, norm=1.0):
@@ -24,7 +24,7 @@ def metrics(loss, norm=1.0):
 )
 def test_a_value_that_is_not_finite_names_step_rate_and_videos(values, what):
     with pytest.raises(InputError) as caught:
-        guard().check(12, values, VIDEOS)
+        divergence().check_metrics(12, values, VIDEOS)
     assert str(caught.value) == (
         f"step 12: {what}; checkpoints before it are kept; learning rate 0.011,"
         " videos v3.mp4, v1.mp4; lower optim.learning_rate or optim.clip_norm, or set compute to"
@@ -33,13 +33,13 @@ def test_a_value_that_is_not_finite_names_step_rate_and_videos(values, what):
 
 
 def test_a_loss_above_the_limit_has_exploded():
-    guard(30.0).check(12, metrics(30.0), VIDEOS)
+    divergence(30.0).check_metrics(12, metrics(30.0), VIDEOS)
     with pytest.raises(InputError, match="^step 12: loss 30.01 is above 30, train.max_loss_factor"):
-        guard(30.0).check(12, metrics(30.01), VIDEOS)
+        divergence(30.0).check_metrics(12, metrics(30.01), VIDEOS)
 
 
 def test_without_a_limit_any_finite_loss_passes():
-    guard(0.0).check(12, metrics(1e30), VIDEOS)
+    divergence(0.0).check_metrics(12, metrics(1e30), VIDEOS)
 
 
 def state(value):
@@ -49,12 +49,12 @@ def state(value):
 
 
 def test_a_state_that_is_not_finite_is_refused_by_the_name_of_the_array():
-    guard().check_state(state(2.0), VIDEOS)
+    divergence().check_state(state(2.0), VIDEOS)
     with pytest.raises(InputError, match="^step 7: params/conv/kernel is not finite; .* v1.mp4;"):
-        guard().check_state(state(jnp.inf), VIDEOS)
+        divergence().check_state(state(jnp.inf), VIDEOS)
 
 
 def test_the_optimizer_s_part_of_a_state_counts_too():
     bad = jax.tree.map(lambda x: x / 0, {"mu": jnp.ones(2, jnp.bfloat16)})
     with pytest.raises(InputError, match="^step 7: opt_state/mu is not finite"):
-        guard().check_state(state(2.0).replace(opt_state=bad), VIDEOS)
+        divergence().check_state(state(2.0).replace(opt_state=bad), VIDEOS)

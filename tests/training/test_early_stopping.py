@@ -2,33 +2,33 @@ import pytest
 
 from jaxaction.errors import InputError
 from jaxaction.training import early_stopping
-from jaxaction.training.early_stopping import Best
+from jaxaction.training.early_stopping import BestValidation
 from tests import tiny_run
 
 
 def test_the_first_validation_is_the_best_so_far_whatever_its_value():
-    assert Best().after(0.0, step=10) == Best(0.0, 10, 0)
+    assert BestValidation().after(0.0, step=10) == BestValidation(0.0, 10, 0)
 
 
 def test_an_equal_value_is_no_better_one():
-    found = Best().after(0.5, 10).after(0.5, 20).after(0.4, 30)
-    assert found == Best(0.5, 10, 2)
-    assert found.after(0.6, 40) == Best(0.6, 40, 0)
+    best = BestValidation().after(0.5, 10).after(0.5, 20).after(0.4, 30)
+    assert best == BestValidation(0.5, 10, 2)
+    assert best.after(0.6, 40) == BestValidation(0.6, 40, 0)
 
 
 @pytest.mark.parametrize(("patience", "stops"), [(0, False), (1, True), (2, True), (3, False)])
 def test_a_run_stops_after_as_many_validations_as_its_patience(patience, stops):
-    assert early_stopping.is_enough(Best(0.5, 10, since=2), patience) == stops
+    assert early_stopping.is_out_of_patience(BestValidation(0.5, 10, since=2), patience) == stops
 
 
 def test_the_metric_of_several_labels_is_another(tmp_path):
     config = tiny_run.config(tmp_path)
     config.train.best_by = "auto"
-    assert early_stopping.metric(config) == "top1"
+    assert early_stopping.followed_metric(config) == "top1"
     config.data.multi_label = True
-    assert early_stopping.metric(config) == "mean_average_precision"
+    assert early_stopping.followed_metric(config) == "mean_average_precision"
     config.train.best_by = ""
-    assert early_stopping.metric(config) == ""
+    assert early_stopping.followed_metric(config) == ""
 
 
 @pytest.mark.parametrize(
@@ -42,4 +42,4 @@ def test_the_metric_of_several_labels_is_another(tmp_path):
 def test_what_no_validation_finds_is_refused(tmp_path, changes, message):
     config = tiny_run.config(tmp_path, **changes)
     with pytest.raises(InputError, match=message):
-        early_stopping.check(config)
+        early_stopping.check_early_stopping(config)

@@ -39,26 +39,26 @@ def taken(decay):
 
 def test_a_step_averages_weights_and_statistics():
     before, first, second = taken(0.15)
-    assert before.tested is before.averaged
+    assert before.eval_variables is before.averaged
     mixed = jax.tree.map(lambda a, b: 0.1 * a + 0.9 * b, before.variables, first.variables)
     mixed = jax.tree.map(lambda a, b: 0.15 * a + 0.85 * b, mixed, second.variables)
     assert mixed.keys() == {"params", "batch_stats"}
     close = lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6)  # noqa: E731  (float32)
-    jax.tree.map(close, second.tested, mixed)
+    jax.tree.map(close, second.eval_variables, mixed)
     assert {x.dtype for x in jax.tree.leaves(second.averaged)} == {jnp.dtype("float32")}
 
 
 def test_without_a_decay_tests_use_the_weights_themselves_and_training_is_the_same():
     without, having = taken(0.0)[-1], taken(0.15)[-1]
     assert without.averaged == {}
-    jax.tree.map(np.testing.assert_array_equal, without.tested, without.variables)
+    jax.tree.map(np.testing.assert_array_equal, without.eval_variables, without.variables)
     jax.tree.map(np.testing.assert_array_equal, without.variables, having.variables)
 
 
 def test_averages_begin_with_the_weights_that_a_run_begins_with():
     state = taken(0.15)[0]
     other = jax.tree.map(lambda x: x + 1, state.variables)
-    begun = state.begun_with(other)
+    begun = state.with_variables(other)
     jax.tree.map(np.testing.assert_array_equal, begun.averaged, other)
     jax.tree.map(np.testing.assert_array_equal, begun.variables, other)
     jax.jit(lambda x: x, donate_argnums=0)(begun)  # fails for memory that is shared

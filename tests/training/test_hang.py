@@ -16,13 +16,13 @@ def calls(monkeypatch):
 
 
 def test_a_watch_begins_anew_with_each_step_and_ends_with_the_steps(calls):
-    with pytest.raises(KeyError), hang.watching():
-        hang.begin(5.0)
-        hang.begin(5.0)
+    with pytest.raises(KeyError), hang.disarmed_on_exit():
+        hang.arm(5.0)
+        hang.arm(5.0)
         raise KeyError
     assert calls == [5.0, 5.0, "off"]
 
 
 def test_no_step_is_watched_for_zero_seconds(calls):
-    hang.begin(0.0)
+    hang.arm(0.0)
     assert calls == []

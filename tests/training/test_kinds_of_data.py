@@ -9,6 +9,7 @@ from jaxaction.config import build
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate, results
 from jaxaction.evaluation.metrics import mean_average_precision
+from jaxaction.evaluation.settings import eval_settings
 from jaxaction.storage.checkpoint import load_run
 from jaxaction.training import loop
 from tests import tiny_run
@@ -57,8 +58,8 @@ def test_a_run_of_several_labels_is_tested_again_from_its_directory(several):
     folder, _, found = several
     run = load_run(str(folder / "run"))
     source = build.source(run.config, "test")
-    parts = (build.model(run.config), run.variables, source, run.protocol)
-    again = evaluate.run(*parts, evaluate.settings(run.config))
+    settings = eval_settings(run.config)
+    again = evaluate.run(build.model(run.config), run.variables, source, run.protocol, settings)
     np.testing.assert_array_equal(again.probs, found.probs)
 
 

@@ -43,7 +43,7 @@ def schedule_of(recipe: dict) -> Schedule:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_schedule_follows_the_reference_recipe(name):
+def test_schedule_follows_mmaction2s_recipe(name):
     steps, rates = np.array(RECIPES[name]["curve"]).T
     got = jax.jit(jax.vmap(schedule_of(RECIPES[name])))(jnp.asarray(steps, jnp.int32))
     np.testing.assert_allclose(got, rates, rtol=1e-6)
@@ -84,11 +84,11 @@ def our_path(key: str) -> str:
     return path
 
 
-def test_tsm_rows_give_the_reference_groups():
-    reference = PIPELINE["parameter_groups"][0]
-    for group in reference["groups"]:
-        rate = round(group["lr"] / reference["base_lr"])
-        decay = round(group["weight_decay"] / reference["base_weight_decay"])
+def test_tsm_rows_give_mmaction2s_groups():
+    expected = PIPELINE["parameter_groups"][0]
+    for group in expected["groups"]:
+        rate = round(group["lr"] / expected["base_lr"])
+        decay = round(group["weight_decay"] / expected["base_weight_decay"])
         for key in group["params"]:
             assert optimizer.multipliers(our_path(key), TSM_ROWS) == (rate, decay), key
 

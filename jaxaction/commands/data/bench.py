@@ -14,7 +14,7 @@ from jaxaction.commands.data.bench_rates import Stages
 from jaxaction.config import flags
 from jaxaction.errors import InputError
 from jaxaction.training import init_from, setup
-from jaxaction.training.setup import Parts, prepare
+from jaxaction.training.setup import TrainingSetup, prepare
 
 
 class Rates(NamedTuple):
@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def measure(parts: Parts, threads: list[int], seconds: float) -> Rates:
+def measure(parts: TrainingSetup, threads: list[int], seconds: float) -> Rates:
     """Takes about `seconds` for each figure, and the time to compile the step."""
     config, videos = parts.config, parts.videos
     _log("one thread, stage by stage")

@@ -18,7 +18,7 @@ from jaxaction.errors import InputError
 from jaxaction.runtime import sharding
 from jaxaction.train_state import TrainState
 from jaxaction.training import setup
-from jaxaction.training.setup import Parts, compile_step, create_state
+from jaxaction.training.setup import TrainingSetup, compile_step, create_state
 
 ROUNDS = 5
 
@@ -85,7 +85,7 @@ def loader_rate(config: ConfigDict, source: Any, threads: int, seconds: float) -
     return clips_per_second
 
 
-def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float:
+def step_rate(parts: TrainingSetup, seconds: float, log: Callable[[str], None]) -> float:
     """Clips a second of the training step, when the next batch is always there."""
     batches = iter(parts.loader())
     first = next(batches)
@@ -104,7 +104,7 @@ def step_rate(parts: Parts, seconds: float, log: Callable[[str], None]) -> float
     return rate(work, seconds)
 
 
-def _made_up_state(parts: Parts) -> TrainState:
+def _made_up_state(parts: TrainingSetup) -> TrainState:
     """A state of the right shapes whose numbers are harmless: a real one takes long to compile."""
     rng = np.random.default_rng(0)
 
