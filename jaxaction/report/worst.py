@@ -18,7 +18,7 @@ MOST_LABELS = 4  # of a multi-label video, shown of each kind
 class Word(NamedTuple):
     """A line about a video: a class's role ("true", "taken for"), its number and probability."""
 
-    what: str
+    role: str
     number: int
     share: float
 
@@ -79,7 +79,7 @@ def _card(contents: Contents, thumbnails: Thumbnails, row: int, words: list[Word
     lines = []
     for word in words:
         lines += [
-            element("dt", {}, word.what),
+            element("dt", {}, word.role),
             element("dd", {"class": "number"}, percent(float(word.share))),
             element("dd", {}, contents.label(word.number)),
         ]

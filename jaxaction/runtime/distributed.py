@@ -102,8 +102,8 @@ def _by_hand(group: Group) -> launchers.Launched | None:
         _check_port(group.coordinator)
     arguments = {"coordinator_address": group.coordinator, "process_id": group.index}
     arguments |= {"num_processes": group.count, "cluster_detection_method": "deactivate"}
-    what = f"the {group.count} processes at {group.coordinator}"
-    return launchers.Launched(what, group.index, arguments)
+    name = f"the {group.count} processes at {group.coordinator}"
+    return launchers.Launched(name, group.index, arguments)
 
 
 def _check_port(coordinator: str) -> None:
@@ -121,7 +121,7 @@ def _check_port(coordinator: str) -> None:
 def _join(launched: launchers.Launched, limit_s: float) -> None:
     def give_up() -> None:
         _say(
-            f"{launched.what} did not all meet in {limit_s:g} s; see that each runs and reaches"
+            f"{launched.name} did not all meet in {limit_s:g} s; see that each runs and reaches"
             " the first one's address"
         )
         os._exit(2)
@@ -134,7 +134,7 @@ def _join(launched: launchers.Launched, limit_s: float) -> None:
     try:
         jax.distributed.initialize(**launched.arguments, **limits)
     except (ValueError, RuntimeError) as error:
-        raise InputError(f"{launched.what} can't be joined: {error}") from error
+        raise InputError(f"{launched.name} can't be joined: {error}") from error
     finally:
         watch.cancel()
 

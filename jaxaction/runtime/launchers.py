@@ -12,7 +12,7 @@ from jaxaction.errors import InputError
 
 
 class Launched(NamedTuple):
-    what: str  # for messages
+    name: str  # of all processes together, for messages
     index: int  # of this process
     arguments: dict[str, Any]  # of jax.distributed.initialize
 

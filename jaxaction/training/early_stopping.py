@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from jaxaction.errors import InputError
 
 ONE_LABEL = ("top1", "top5", "mean_class_accuracy")
@@ -24,25 +22,27 @@ class BestValidation(NamedTuple):
         return self._replace(since=self.since + 1)
 
 
-def followed_metric(config: ConfigDict) -> str:
+def followed_metric(best_by: str, multi_label: bool) -> str:
     """The name of the metric that `train.best_by` means; empty if none is followed."""
-    known = MULTI_LABEL if config.data.multi_label else ONE_LABEL
-    return known[0] if config.train.best_by == "auto" else config.train.best_by
+    if best_by == "auto":
+        return MULTI_LABEL[0] if multi_label else ONE_LABEL[0]
+    return best_by
 
 
-def check_early_stopping(config: ConfigDict) -> None:
+def check_early_stopping(
+    best_by: str, patience: int, eval_every_epochs: float, multi_label: bool
+) -> None:
     """Raises InputError if validations don't compute `train.best_by`, or if `train.patience` has
     no validations to count."""
-    train = config.train
-    known = MULTI_LABEL if config.data.multi_label else ONE_LABEL
-    if train.best_by and followed_metric(config) not in known:
+    known = MULTI_LABEL if multi_label else ONE_LABEL
+    if best_by and followed_metric(best_by, multi_label) not in known:
         raise InputError(
-            f"train.best_by {train.best_by!r} is not found by validations; set it to auto,"
+            f"train.best_by {best_by!r} is not found by validations; set it to auto,"
             f" {', '.join(known)}, or to an empty string to keep none"
         )
-    if train.patience and not (train.best_by and train.eval_every_epochs):
+    if patience and not (best_by and eval_every_epochs):
         raise InputError(
-            f"train.patience {train.patience} counts validations; set train.best_by and"
+            f"train.patience {patience} counts validations; set train.best_by and"
             " train.eval_every_epochs, or train.patience to 0"
         )
 

@@ -45,7 +45,7 @@ def train(config: ConfigDict, folder: str, log: Callable[[str], None] = print) -
                 if not is_over(setup, run):
                     train_step = compile_step(setup, run.state, log)
                     check_step_memory(setup, train_step, run.state, log)
-                    if run.validation_due:
+                    if run.validation_due:  # SIGTERM cut it off
                         precise = precise_statistics(setup, run.state)
                         evaluation = evaluate_split(setup, run.state, precise, "val", services)
                         record_validation(setup, run, evaluation, precise, services)
@@ -57,15 +57,15 @@ def train(config: ConfigDict, folder: str, log: Callable[[str], None] = print) -
                     videos, classes = batch["index"], config.model.num_classes
                     run.bad_videos.note(batch["bad"])
                     labels.check_labels(setup.videos, videos, batch["label"], classes)
-                    operands = {name: batch[name] for name in ("clip", "label")}
-                    operands = sharding.put(operands, setup.mesh)
-                    run.state, metrics = train_step(run.state, operands)
+                    inputs = {name: batch[name] for name in ("clip", "label")}
+                    inputs = sharding.put(inputs, setup.mesh)
+                    run.state, metrics = train_step(run.state, inputs)
                     run.step += 1
                     interruption.begin()  # from here on there is something to save
                     window.add(metrics, videos)
 
                     due, stop = due_after(setup, run.step), interruption.reached()
-                    if any(due) or stop:
+                    if any(due) or stop:  # waits for the steps, and ends a run that diverges
                         run.bad_videos.share()
                         window.check(setup.divergence, run.step)
                         hang.disarm()
@@ -78,6 +78,7 @@ def train(config: ConfigDict, folder: str, log: Callable[[str], None] = print) -
                         if (due.validate or due.save) and not stop:
                             precise = precise_statistics(setup, run.state)
                         if due.validate and not stop:
+                            # SIGTERM saves at once, with the mark that this validation is due.
                             with interruption.saving(partial(save, {}, validation_due=True)):
                                 evaluation = evaluate_split(
                                     setup, run.state, precise, "val", services

@@ -7,7 +7,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from jaxaction.text import clock
 from jaxaction.training.divergence import DivergenceCheck
@@ -75,22 +74,22 @@ class Window:
 def heading(setup: TrainingSetup, step: int) -> str:
     """The first line of a run that starts after `step`."""
     name, batch_size = setup.config.model.name, setup.config.train.batch_size
+    optim = setup.config.optim
     begin = f"goes on after step {step} of" if step else "takes"
     return (
         f"{name} {begin} {setup.total_steps} steps on {len(setup.videos)} videos"
         f" ({setup.steps_per_epoch} an epoch); batch {batch_size} on {setup.mesh.size}"
         f" {jax.devices()[0].platform} devices, learning rate {setup.schedule.learning_rate:g}"
-        + scaling(setup.config)
+        + scaling(optim.learning_rate, optim.reference_batch, batch_size)
     )
 
 
-def scaling(config: ConfigDict) -> str:
+def scaling(learning_rate: float, reference_batch: int, batch_size: int) -> str:
     """How the batch size changes the learning rate; empty if it does not."""
-    reference_batch = config.optim.reference_batch
-    if reference_batch in (0, config.train.batch_size):
+    if reference_batch in (0, batch_size):
         return ""
     return (
-        f" ({config.optim.learning_rate:g} for a batch of {reference_batch};"
+        f" ({learning_rate:g} for a batch of {reference_batch};"
         " --config.optim.reference_batch=0 leaves it)"
     )
 

@@ -62,7 +62,12 @@ def prepare(config: ConfigDict) -> TrainingSetup:
     """Builds everything and checks that it fits together; InputError if not. Writes nothing."""
     build.set_precision(config)
     checks.check_numbers(config)
-    early_stopping.check_early_stopping(config)
+    early_stopping.check_early_stopping(
+        config.train.best_by,
+        config.train.patience,
+        config.train.eval_every_epochs,
+        config.data.multi_label,
+    )
     mesh = sharding.device_mesh()
     sharding.check_batch(config.train.batch_size, mesh)
     recipe = build_recipe(config, mesh.size)

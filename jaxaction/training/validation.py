@@ -46,15 +46,15 @@ def record_validation(
     services: RunServices,
 ) -> None:
     """Keeps the metrics of a validation in `run`, and its weights if they are the best ones."""
-    run.metrics = _metrics(evaluation)
-    name, patience = early_stopping.followed_metric(setup.config), setup.config.train.patience
+    run.metrics, config = _metrics(evaluation), setup.config
+    name = early_stopping.followed_metric(config.train.best_by, config.data.multi_label)
     if not name:
         return
     run.best = run.best.after(run.metrics[name], run.step)
     if run.best.step == run.step:
         variables = run.state.eval_variables | precise
         services.checkpoints.keep_best(run.step, variables, {"metrics": run.metrics})
-    if early_stopping.is_out_of_patience(run.best, patience):
+    if early_stopping.is_out_of_patience(run.best, config.train.patience):
         services.log(
             f"stops early: no better {name} than {run.best.value:.4f}, that of step"
             f" {run.best.step}, in so many validations: {run.best.since}"

@@ -25,9 +25,9 @@ def config(clips):
 def test_a_config_survives_json_with_its_tuples(config):
     config.optim.multipliers = ((".*/bias", 2.0, 0.0),)
     text = json.dumps(stored.to_dict(config))
-    found = stored.from_dict(json.loads(text))
-    assert found.to_dict() == config.to_dict()
-    assert found.optim.multipliers == ((".*/bias", 2.0, 0.0),)
+    restored = stored.from_dict(json.loads(text))
+    assert restored.to_dict() == config.to_dict()
+    assert restored.optim.multipliers == ((".*/bias", 2.0, 0.0),)
 
 
 def test_num_classes_other_than_the_data_is_refused(config, clips, tmp_path):
@@ -82,9 +82,9 @@ def test_flow_is_not_taken_from_videos(config):
 
 
 def test_several_labels_a_video_have_to_be_configured(config, monkeypatch):
-    found, _ = build.open_source(config, "train", config.model.num_classes)
-    found.multi_label = True
-    monkeypatch.setattr(build, "open_source", lambda *_: (found, "somewhere"))
+    videos, _ = build.open_source(config, "train", config.model.num_classes)
+    videos.multi_label = True
+    monkeypatch.setattr(build, "open_source", lambda *_: (videos, "somewhere"))
     with pytest.raises(InputError, match="somewhere has several labels.*set data.multi_label to T"):
         build.source(config, "train")
 

@@ -55,11 +55,11 @@ def products(compute, name, backend, monkeypatch):
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("compute", ["float32", "tf32", "bfloat16"])
 def test_every_product_has_the_precision_that_compute_says(compute, backend, monkeypatch):
-    found = products(compute, "slowonly", backend, monkeypatch)
+    equations_of_step = products(compute, "slowonly", backend, monkeypatch)
     precisions = {"float32": "HIGHEST", "tf32": "HIGH", "bfloat16": "DEFAULT"}
     wanted = (jax.lax.Precision[precisions[compute]],) * 2
-    assert len(found) > 20
-    assert {equation.params["precision"] for equation in found} == {wanted}
+    assert len(equations_of_step) > 20
+    assert {equation.params["precision"] for equation in equations_of_step} == {wanted}
 
 
 @pytest.mark.parametrize("compute", ["float32", "bfloat16"])

@@ -187,8 +187,9 @@ jax.distributed.initialize("localhost:{free_port()}", 2, int(sys.argv[1]))
 import test_evaluate as t
 from jaxaction.runtime import sharding
 t.data.test_loader = t.loader
-whole = sharding.replicated(sharding.device_mesh())
-variables = {{"params": {{"unused": jax.make_array_from_process_local_data(whole, t.np.ones(3))}}}}
+replicated = sharding.replicated(sharding.device_mesh())
+unused = jax.make_array_from_process_local_data(replicated, t.np.ones(3))
+variables = {{"params": {{"unused": unused}}}}
 assert not variables["params"]["unused"].is_fully_addressable
 source, settings = t.Colours([0, 1, None, 2, 1, 0, 2]), t.SETTINGS._replace(max_bad_share=0.2)
 result = t.evaluate.run(t.Brightest(), variables, source, t.PROTOCOL, settings)

@@ -22,7 +22,7 @@ def test_metrics_are_those_of_mmaction2(row):
     scores[np.arange(n), labels] += 1.5
     targets = np.eye(k, dtype=bool)[labels]
     confusion = metrics.confusion_matrix(scores.argmax(axis=1), labels, k)
-    found = {
+    computed = {
         "top1": metrics.top_k_accuracy(scores, labels, 1),
         "top5": metrics.top_k_accuracy(scores, labels, 5),
         "mean_class_accuracy": metrics.mean_class_accuracy(scores, labels),
@@ -31,7 +31,7 @@ def test_metrics_are_those_of_mmaction2(row):
         "confusion_trace": float(np.trace(confusion)),
     }
     # The same sums in another order: float64 noise.
-    assert found == pytest.approx({name: row[name] for name in found}, rel=1e-14)
+    assert computed == pytest.approx({name: row[name] for name in computed}, rel=1e-14)
 
 
 def test_top_5_of_three_classes_counts_all():

@@ -52,15 +52,15 @@ def test_scores_are_those_of_each_normalised_view_averaged(scorer, clips):
     view = (clips[1].astype(np.float32) - np.array(MEAN)) / np.array(STD)
     logits = scorer.model.apply(scorer.variables, view.astype(np.float32), False)
     expected = jax.nn.softmax(logits).mean(0)
-    found = scorer(clips)
-    np.testing.assert_allclose(found.scores[1], expected, atol=1e-6)  # float32
-    np.testing.assert_array_equal(found.scores, found.probs)
+    result = scorer(clips)
+    np.testing.assert_allclose(result.scores[1], expected, atol=1e-6)  # float32
+    np.testing.assert_array_equal(result.scores, result.probs)
 
 
 def test_mean_logits_come_with_their_softmax(scorer, clips):
-    found = dataclasses.replace(scorer, average="score")(clips)
-    np.testing.assert_allclose(found.probs.sum(1), 1, rtol=1e-6)  # float32
-    np.testing.assert_allclose(jax.nn.softmax(found.scores), found.probs, rtol=1e-6)
+    result = dataclasses.replace(scorer, average="score")(clips)
+    np.testing.assert_allclose(result.probs.sum(1), 1, rtol=1e-6)  # float32
+    np.testing.assert_allclose(jax.nn.softmax(result.scores), result.probs, rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", [1, 4, 18, 50])
@@ -120,10 +120,10 @@ def test_one_clip_is_taken_even_where_memory_may_not_do():
 def test_scores_do_not_depend_on_how_many_videos_are_scored_at_once(scorer, num_views):
     shape = (5, num_views, PROTOCOL.clip_len, *PROTOCOL.size, 3)
     clips = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-    whole = scorer(clips)
+    together = scorer(clips)
     for size in (1, 2, 3):
         parts = [scorer(clips[i : i + size]).scores for i in range(0, 5, size)]
-        np.testing.assert_array_equal(np.concatenate(parts), whole.scores)
+        np.testing.assert_array_equal(np.concatenate(parts), together.scores)
 
 
 def test_tsn_at_25_segments_of_ten_crops_is_one_pass_over_all_250_frames():
@@ -132,7 +132,7 @@ def test_tsn_at_25_segments_of_ten_crops_is_one_pass_over_all_250_frames():
     variables = jaxaction.init(model, (1, 25, 16, 16, 3), jax.random.key(0))
     protocol = data.Protocol("segments", 25, 1, 1, 20, "ten", (16, 16), "score")
     views = np.random.default_rng(0).integers(0, 256, (2, *protocol.shape), dtype=np.uint8)
-    found = scoring.make_scorer(model, variables, protocol, MEAN, STD, batch_size=1)(views)
+    result = scoring.make_scorer(model, variables, protocol, MEAN, STD, batch_size=1)(views)
     # As in MMAction2: features of all segments of all crops are averaged, then classified.
     frames = (views.reshape(2, 250, 16, 16, 3) - np.array(MEAN)) / np.array(STD)
     features = model.apply(variables, frames.astype(np.float32), False, method="features")
@@ -140,15 +140,15 @@ def test_tsn_at_25_segments_of_ten_crops_is_one_pass_over_all_250_frames():
     logits = features.mean((1, 2, 3)) @ classifier["kernel"] + classifier["bias"]
     # Sums in another order, in float32: 1e-6 of the largest.
     close = 1e-6 * np.abs(logits).max()
-    np.testing.assert_allclose(found.scores, logits, rtol=0, atol=close)
-    np.testing.assert_allclose(found.probs, jax.nn.softmax(logits), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(result.scores, logits, rtol=0, atol=close)
+    np.testing.assert_allclose(result.probs, jax.nn.softmax(logits), rtol=0, atol=1e-6)
 
 
 def test_the_budget_is_a_share_of_all_memory_not_of_what_is_free():
     assert device_memory.budget() == device_memory.budget()
-    whole = device_memory.host_bytes()
-    assert device_memory.budget() == int(whole / 4 / len(jax.local_devices()))
-    assert whole <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + 1024
+    total = device_memory.host_bytes()
+    assert device_memory.budget() == int(total / 4 / len(jax.local_devices()))
+    assert total <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") + 1024
 
 
 def test_features_have_the_fast_pathway_first(scorer, clips):
@@ -178,5 +178,5 @@ np.save("scores.npy", scorer(np.load("clips.npy")).scores)
     environment = os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
     argv = [sys.executable, "-c", script]
     subprocess.run(argv, cwd=tmp_path, env=environment, check=True)
-    found = np.load(tmp_path / "scores.npy")
-    np.testing.assert_allclose(found, scorer(clips).scores, atol=1e-6)  # float32
+    result = np.load(tmp_path / "scores.npy")
+    np.testing.assert_allclose(result, scorer(clips).scores, atol=1e-6)  # float32

@@ -27,21 +27,21 @@ LOGITS = jnp.log(jnp.array([[[1.0, 3.0], [9.0, 1.0]]]))
 
 
 def test_prob_is_the_mean_of_the_softmax():
-    found = views.average_clips(LOGITS, "prob")
-    np.testing.assert_allclose(found, [[0.575, 0.425]], rtol=1e-6)  # float32
+    averages = views.average_clips(LOGITS, "prob")
+    np.testing.assert_allclose(averages, [[0.575, 0.425]], rtol=1e-6)  # float32
 
 
 def test_score_is_the_mean_of_the_logits():
-    found = views.average_clips(LOGITS, "score")
-    np.testing.assert_allclose(found, [[np.log(3.0), np.log(3.0) / 2]], rtol=1e-6)  # float32
+    averages = views.average_clips(LOGITS, "score")
+    np.testing.assert_allclose(averages, [[np.log(3.0), np.log(3.0) / 2]], rtol=1e-6)  # float32
 
 
 @pytest.mark.parametrize("average", views.AVERAGES)
 def test_averages_are_those_of_mmaction2(average):
     name = "slowonly_r50_8xb16-4x16x1-256e_kinetics400-rgb.npz"
     with np.load(PARITY / name) as file:
-        found = views.average_clips(jnp.asarray(file["logits"])[None], average)
-        np.testing.assert_allclose(found, file[f"average_{average}"], rtol=1e-5)  # float32
+        averages = views.average_clips(jnp.asarray(file["logits"])[None], average)
+        np.testing.assert_allclose(averages, file[f"average_{average}"], rtol=1e-5)  # float32
 
 
 def test_an_unknown_average_is_named():

@@ -6,7 +6,7 @@ import pytest
 
 from jaxaction.models import abstract_variables, mobilenet, remat
 from jaxaction.runtime import xla_options
-from jaxaction.training import loop
+from jaxaction.training import setup
 from tests import tiny_run
 from tests.models.test_fold import network
 
@@ -65,9 +65,9 @@ def temporary_bytes(config):
     """What the compiled training step of a run needs beside its arguments."""
     config.model.update(stage_blocks=(4,), width=24)
     config.data.update(size=(32, 32), short_side=32)
-    parts = loop.prepare(config)
-    state = jax.eval_shape(lambda: loop.create_state(parts))
-    compiled = loop.compile_step(parts, state, lambda line: None)
+    training = setup.prepare(config)
+    state = jax.eval_shape(lambda: setup.create_state(training))
+    compiled = setup.compile_step(training, state, lambda line: None)
     return compiled.memory_analysis().temp_size_in_bytes
 
 

@@ -15,20 +15,20 @@ class Node:
 
     def all(self, tag: str, kind: str = "") -> "list[Node]":
         """Elements of a tag (and class) below this one."""
-        found = []
+        elements = []
         for item in self.inside:
             if isinstance(item, Node):
                 fits = item.tag == tag and (not kind or item.attributes.get("class") == kind)
-                found += ([item] if fits else []) + item.all(tag, kind)
-        return found
+                elements += ([item] if fits else []) + item.all(tag, kind)
+        return elements
 
     def one(self, tag: str, kind: str = "") -> "Node":
-        (found,) = self.all(tag, kind)
-        return found
+        (element,) = self.all(tag, kind)
+        return element
 
     def section(self, name: str) -> "Node":
-        (found,) = [x for x in self.all("section") if x.attributes["id"] == name]
-        return found
+        (element,) = [x for x in self.all("section") if x.attributes["id"] == name]
+        return element
 
     @property
     def text(self) -> str:

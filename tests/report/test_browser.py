@@ -21,26 +21,26 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 # Written into a copy of the page, since a browser says what it has done only to what runs in it.
 PROBE = """
-const found = {problems: [], asked: []};
+const seen = {problems: [], asked: []};
 for (const kind of ["error", "securitypolicyviolation"])
-  addEventListener(kind, (e) => found.problems.push(`${kind} ${e.message || e.blockedURI}`), true);
+  addEventListener(kind, (e) => seen.problems.push(`${kind} ${e.message || e.blockedURI}`), true);
 addEventListener("load", () => {
   const size = (e) => [e.getBoundingClientRect().width, e.getBoundingClientRect().height];
   const all = (selector) => Array.from(document.querySelectorAll(selector));
   const names = () => all("#classes tbody tr").map((row) => row.cells[0].textContent);
-  found.asked = performance.getEntriesByType("resource").map((entry) => entry.name);
-  found.images = all("img").map((e) => [e.complete && e.naturalWidth, ...size(e)]);
-  found.charts = all("figure.chart svg").map(size);
-  found.lines = all("polyline").map((e) => e.getTotalLength());
-  found.wide = document.documentElement.scrollWidth - innerWidth;
-  found.sorted = [names()];
+  seen.asked = performance.getEntriesByType("resource").map((entry) => entry.name);
+  seen.images = all("img").map((e) => [e.complete && e.naturalWidth, ...size(e)]);
+  seen.charts = all("figure.chart svg").map(size);
+  seen.lines = all("polyline").map((e) => e.getTotalLength());
+  seen.wide = document.documentElement.scrollWidth - innerWidth;
+  seen.sorted = [names()];
   for (const column of [0, 0, 1]) {
     all("#classes button")[column].click();
-    found.sorted.push(names());
+    seen.sorted.push(names());
   }
-  found.order = all("#classes th").map((e) => e.getAttribute("aria-sort"));
+  seen.order = all("#classes th").map((e) => e.getAttribute("aria-sort"));
   document.body.append(Object.assign(document.createElement("pre"),
-    {className: "probe", textContent: JSON.stringify(found)}));
+    {className: "probe", textContent: JSON.stringify(seen)}));
 });
 """
 
@@ -54,7 +54,7 @@ def with_probe(path: Path, more: str = "") -> Path:
 
 
 def browse(path: Path, profile: Path) -> tuple[dict, str]:
-    """What the probe found, and what the page said on the browser's console."""
+    """What the probe has seen, and what the page said on the browser's console."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("no Chromium or Chrome is installed")
@@ -70,20 +70,20 @@ def browse(path: Path, profile: Path) -> tuple[dict, str]:
 
 def test_a_browser_shows_all_of_a_page_and_asks_for_nothing(tmp_path):
     directory = made_up.run(tmp_path, made_up.NASTY, made_up.few(tmp_path))
-    found, console = browse(with_probe(report.make(directory)), tmp_path / "profile")
-    assert found["problems"] == [] and console == ""
-    assert [url for url in found["asked"] if not url.startswith("data:")] == []
-    assert len(found["images"]) == 8 and min(map(min, found["images"])) > 30
-    assert len(found["charts"]) == 6 and min(map(min, found["charts"])) > 100
-    assert sum(length > 200 for length in found["lines"]) == 8  # three more are single points
-    assert found["wide"] <= 0  # nothing sticks out of a narrow window
+    seen, console = browse(with_probe(report.make(directory)), tmp_path / "profile")
+    assert seen["problems"] == [] and console == ""
+    assert [url for url in seen["asked"] if not url.startswith("data:")] == []
+    assert len(seen["images"]) == 8 and min(map(min, seen["images"])) > 30
+    assert len(seen["charts"]) == 6 and min(map(min, seen["charts"])) > 100
+    assert sum(length > 200 for length in seen["lines"]) == 8  # three more are single points
+    assert seen["wide"] <= 0  # nothing sticks out of a narrow window
 
 
 def test_a_click_on_a_title_sorts_and_a_second_one_reverses(tmp_path):
     directory = made_up.run(tmp_path, ("b", "c", "a"), made_up.few(tmp_path))
-    found, _ = browse(with_probe(report.make(directory)), tmp_path / "profile")
-    assert found["sorted"][:3] == [["c", "a", "b"], ["a", "b", "c"], ["c", "b", "a"]]
-    assert found["order"] == [None, "ascending", None, None, None]
+    seen, _ = browse(with_probe(report.make(directory)), tmp_path / "profile")
+    assert seen["sorted"][:3] == [["c", "a", "b"], ["a", "b", "c"], ["c", "b", "a"]]
+    assert seen["order"] == [None, "ascending", None, None, None]
 
 
 def test_what_a_page_must_not_do_is_seen_and_stopped(tmp_path):
@@ -91,7 +91,7 @@ def test_what_a_page_must_not_do_is_seen_and_stopped(tmp_path):
     tiny_run.write_clips(tmp_path)
     page = report.make(made_up.run(tmp_path, ("a", "b", "c"), made_up.few(tmp_path)))
     more = '<img src="http://localhost:9/x.png" alt=""/><script>alert(1)</script>'
-    found, console = browse(with_probe(page, more), tmp_path / "profile")
-    assert any("localhost" in problem for problem in found["problems"])
-    assert any("inline" in problem for problem in found["problems"])
+    seen, console = browse(with_probe(page, more), tmp_path / "profile")
+    assert any("localhost" in problem for problem in seen["problems"])
+    assert any("inline" in problem for problem in seen["problems"])
     assert "Content Security Policy" in console

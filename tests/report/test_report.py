@@ -46,27 +46,25 @@ def picture(image):
 
 
 def test_the_head_says_what_the_run_reached_and_how(folder):
-    found = page(folder, made_up.few(folder))
+    html = page(folder, made_up.few(folder))
     line = "test top-1 66.7 %, top-5 100.0 % (6 videos)"
-    assert found.one("head").one("title").text == f"run: {line}"
-    assert found.one("h1").text == "run" and line in found.one("header").text
-    assert (
-        "protocol: 2 segments x 1 crop of 16x16 (short side 20), prob" in found.one("header").text
-    )
-    titles = [title.text for title in found.all("h2")]
+    assert html.one("head").one("title").text == f"run: {line}"
+    assert html.one("h1").text == "run" and line in html.one("header").text
+    assert "protocol: 2 segments x 1 crop of 16x16 (short side 20), prob" in html.one("header").text
+    titles = [title.text for title in html.all("h2")]
     assert titles == ["Curves", "Worst videos", "Confusion matrix", "Classes", "Run"]
-    links = [link.attributes["href"].removeprefix("#") for link in found.all("a")]
-    assert links == [section.attributes["id"] for section in found.all("section")]
+    links = [link.attributes["href"].removeprefix("#") for link in html.all("a")]
+    assert links == [section.attributes["id"] for section in html.all("section")]
 
 
 def test_a_page_loads_nothing_and_runs_one_script(folder):
     test = made_up.few(folder)
     test = dataclasses.replace(test, ids=("test0.mp4", "test1.mp4\" onload='x'", *test.ids[2:]))
     path = report.make(made_up.run(folder, made_up.NASTY, test))
-    found = parse(path)
-    assert all(x.attributes["src"].startswith("data:image/") for x in found.all("img"))
-    assert not found.all("link") and not found.all("iframe") and len(found.all("script")) == 1
-    assert "src" not in found.one("script").attributes
+    html = parse(path)
+    assert all(x.attributes["src"].startswith("data:image/") for x in html.all("img"))
+    assert not html.all("link") and not html.all("iframe") and len(html.all("script")) == 1
+    assert "src" not in html.one("script").attributes
     assert "url(" not in path.read_text() and "@import" not in path.read_text()
     assert "http:" not in path.read_text() and "https:" not in path.read_text()
 
@@ -75,12 +73,12 @@ def test_a_page_loads_nothing_and_runs_one_script(folder):
 def test_labels_and_ids_are_text_whatever_is_in_them(folder, kind):
     test = kind(folder)
     test = dataclasses.replace(test, ids=("<b>&lt;\"'\x1b", *test.ids[1:]), unreadable=("<i>",))
-    found = page(folder, test, made_up.NASTY)
-    names = [row[0] for row in found.section("classes").one("table").cells()]
+    html = page(folder, test, made_up.NASTY)
+    names = [row[0] for row in html.section("classes").one("table").cells()]
     assert {"<script>alert(1)</script>", "tea & \"cake\" 'hot'"} <= set(names)
-    assert not found.all("b") and not found.all("i") and "<i>" in found.section("unreadable").text
+    assert not html.all("b") and not html.all("i") and "<i>" in html.section("unreadable").text
     if test.multi_label:
-        ids = [x.text for x in found.all("p", "id")]
+        ids = [x.text for x in html.all("p", "id")]
         assert "<b>&lt;\"'\ufffd" in ids
 
 
@@ -119,11 +117,11 @@ def test_the_surest_mistakes_come_first_with_frames_and_probabilities(folder):
 def test_frames_are_those_of_the_row_where_videos_before_it_were_unreadable(folder):
     test = made_up.few(folder)
     (folder / "test0.mp4").write_bytes(b"")
-    rest = {name: getattr(test, name)[1:] for name in ("ids", "labels", "scores", "probs")}
-    found = page(folder, dataclasses.replace(test, **rest, unreadable=("test0.mp4",)))
-    images = found.section("worst-videos").all("img")
+    readable = {name: getattr(test, name)[1:] for name in ("ids", "labels", "scores", "probs")}
+    html = page(folder, dataclasses.replace(test, **readable, unreadable=("test0.mp4",)))
+    images = html.section("worst-videos").all("img")
     assert [picture(x).mean(axis=(0, 1)).argmax() for x in images] == [1] * 4 + [2] * 4
-    assert found.section("unreadable").one("li").text == "test0.mp4"
+    assert html.section("unreadable").one("li").text == "test0.mp4"
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no video")])
@@ -154,8 +152,8 @@ def test_a_data_set_that_has_gone_is_told_once(folder):
 def test_a_test_without_a_mistake_says_so(folder):
     test = made_up.few(folder)
     right = np.eye(3, dtype=np.float32)[test.labels]
-    found = page(folder, dataclasses.replace(test, scores=right, probs=right))
-    assert "Every video was right." in found.section("worst-videos").text
+    html = page(folder, dataclasses.replace(test, scores=right, probs=right))
+    assert "Every video was right." in html.section("worst-videos").text
 
 
 def test_the_confusion_matrix_of_a_few_classes_is_a_table(folder):
@@ -172,8 +170,8 @@ def test_the_confusion_matrix_of_a_few_classes_is_a_table(folder):
 def test_classes_are_listed_the_worst_first_and_those_without_videos_last(folder):
     test = made_up.few(folder)
     labels = np.where(test.labels == 2, 1, test.labels)
-    found = page(folder, dataclasses.replace(test, labels=labels))
-    assert found.section("classes").one("table").cells() == [
+    html = page(folder, dataclasses.replace(test, labels=labels))
+    assert html.section("classes").one("table").cells() == [
         ["air drumming", "4", "50.0 %", "100.0 %", "archery (1)"],
         ["archery", "2", "100.0 %", "66.7 %", ""],
         ["tea & cake", "0", "\u2013", "0.0 %", ""],
@@ -189,13 +187,13 @@ def test_400_classes_are_a_heat_map_and_pairs_in_a_page_below_a_megabyte(folder)
     path = report.make(made_up.run(folder, names, test, steps=9000))
     pictures = 12 * 4 * 10_000  # those of twelve videos, which this made-up test has not got
     assert path.stat().st_size + pictures < 1_000_000
-    found = parse(path)
-    heat = picture(found.one("img", "heat")).astype(int)
+    html = parse(path)
+    heat = picture(html.one("img", "heat")).astype(int)
     assert heat.shape == (400, 400, 3)
     yellow, blue = [253, 231, 36], [68, 1, 84]  # the ends of viridis
     assert np.abs(heat[7, 9] - yellow).max() <= 2 and np.abs(heat[7, 7] - blue).max() <= 2
     pairs, classes = (
-        found.section(name).one("table").cells() for name in ("confusion-matrix", "classes")
+        html.section(name).one("table").cells() for name in ("confusion-matrix", "classes")
     )
     assert pairs[0] == [names[7], names[9], str(wrong.sum()), "100.0 %"] and len(pairs) == 30
     assert len(classes) == 400 and classes[0][2] == "0.0 %"
@@ -203,20 +201,20 @@ def test_400_classes_are_a_heat_map_and_pairs_in_a_page_below_a_megabyte(folder)
 
 def test_several_labels_have_average_precisions_and_the_largest_losses(folder):
     test = made_up.several_labels(folder)
-    found = page(folder, test, made_up.NASTY)
-    assert found.one("head").one("title").text.startswith("run: test mAP ")
-    assert not [x for x in found.all("section") if x.attributes["id"] == "confusion-matrix"]
-    rows = found.section("classes").one("table").cells()
+    html = page(folder, test, made_up.NASTY)
+    assert html.one("head").one("title").text.startswith("run: test mAP ")
+    assert not [x for x in html.all("section") if x.attributes["id"] == "confusion-matrix"]
+    rows = html.section("classes").one("table").cells()
     assert [row[1:] for row in rows[-2:]] == [["2", "100.0 %"], ["0", "\u2013"]]
-    first = found.section("worst-videos").all("li")[0]
+    first = html.section("worst-videos").all("li")[0]
     assert first.one("p").text == "test4.mp4" and len(first.all("img")) == 4
     assert [x.text for x in first.all("dd", "number")] == ["2.0 %", "99.0 %", "90.0 %", "70.0 %"]
     assert [x.text for x in first.all("dt")] == ["true", *["not true"] * 3]
 
 
 def test_the_run_is_told_with_data_set_versions_and_config(folder):
-    about, config = page(folder, made_up.few(folder)).section("run").all("table")
-    rows = dict(about.cells())
+    test_table, config = page(folder, made_up.few(folder)).section("run").all("table")
+    rows = dict(test_table.cells())
     assert rows["data.test_file"] == f"{folder}/test.txt" and rows["test videos"] == "6"
     assert rows["protocol"].startswith("2 segments") and rows["step"] == "90"
     assert {"python", "jax", "jaxlib", "flax", "jaxaction", "devices"} <= set(rows)
@@ -227,9 +225,9 @@ def test_the_run_is_told_with_data_set_versions_and_config(folder):
 def test_a_run_before_its_first_test_has_curves_alone(folder):
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     shutil.rmtree(Path(directory) / "eval")
-    found = parse(report.make(directory))
-    assert found.one("head").one("title").text == "run: not tested yet"
-    assert [title.text for title in found.all("h2")] == ["Curves", "Run"]
+    html = parse(report.make(directory))
+    assert html.one("head").one("title").text == "run: not tested yet"
+    assert [title.text for title in html.all("h2")] == ["Curves", "Run"]
 
 
 def test_a_run_without_curves_has_its_test_alone(folder):

@@ -103,9 +103,9 @@ def test_two_processes_train_and_test_as_one_and_checkpoints_move_both_ways(fold
     assert lines[0].startswith("tsn goes on after step 4 of 6 steps")
     assert meta(one, 6)["bad"] == [5]
     assert meta(one, 6) == meta(two, 6) == meta(back, 6)
-    expected, found, later = (losses(workdir) for workdir in (one, two, back))
-    assert (list(expected), list(found), list(later)) == ([*range(1, 7)], [3, 4, 5, 6], [5, 6])
-    for step, loss in (found | later).items():
+    expected, resumed, later = (losses(workdir) for workdir in (one, two, back))
+    assert (list(expected), list(resumed), list(later)) == ([*range(1, 7)], [3, 4, 5, 6], [5, 6])
+    for step, loss in (resumed | later).items():
         # Sums in another order, float32; Adam's first steps divide by tiny gradients.
         assert loss == pytest.approx(expected[step], rel=1e-4), step
     by_one, by_two = (np.load(workdir / "eval" / "test.npz") for workdir in (one, two))

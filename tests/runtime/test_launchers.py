@@ -37,9 +37,9 @@ def test_a_process_that_was_started_alone_waits_for_nobody(environment):
 
 
 def test_the_tasks_of_a_slurm_step_join_each_other():
-    found = launchers.detect(STEP)
-    assert (found.what, found.index) == ("SLURM's 8 tasks", 5)
-    assert found.arguments == {"num_processes": 8, "cluster_detection_method": "slurm"}
+    launched = launchers.detect(STEP)
+    assert (launched.name, launched.index) == ("SLURM's 8 tasks", 5)
+    assert launched.arguments == {"num_processes": 8, "cluster_detection_method": "slurm"}
 
 
 def test_a_task_that_is_alone_on_its_node_takes_all_its_devices():
@@ -57,17 +57,19 @@ def test_a_task_that_sees_one_device_takes_that_whatever_its_number():
 
 
 def test_open_mpi_4_tells_where_the_first_process_is():
-    found = launchers.detect(MPI | {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911"})
-    assert (found.what, found.index) == ("Open MPI's 4 processes", 3)
+    launched = launchers.detect(
+        MPI | {"OMPI_MCA_orte_hnp_uri": "1531576320.0;tcp://10.96.0.1:34911"}
+    )
+    assert (launched.name, launched.index) == ("Open MPI's 4 processes", 3)
     expected = {"num_processes": 4, "process_id": 3, "cluster_detection_method": "ompi"}
-    assert found.arguments == expected
+    assert launched.arguments == expected
 
 
 def test_open_mpi_5_has_to_be_told():
     with pytest.raises(InputError, match="-x JAX_COORDINATOR_ADDRESS=HOST:PORT"):
         launchers.detect(MPI)
-    found = launchers.detect(MPI | {"JAX_COORDINATOR_ADDRESS": "node1:1234"})
-    assert found.arguments == {"num_processes": 4, "process_id": 3, "local_device_ids": [1]}
+    launched = launchers.detect(MPI | {"JAX_COORDINATOR_ADDRESS": "node1:1234"})
+    assert launched.arguments == {"num_processes": 4, "process_id": 3, "local_device_ids": [1]}
 
 
 def test_pods_of_an_indexed_job_join_each_other_where_kubernetes_can_be_asked(monkeypatch):

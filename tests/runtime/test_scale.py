@@ -37,12 +37,12 @@ jax.config.update("jax_num_cpu_devices", 4)
 from benchmarks import scale
 from tests.paths import ROOT
 from tests import tiny_run
-found = []
+sent = []
 for bn_group, batch_size in ((4, 16), (0, 16)):
     config = tiny_run.config("unused", batch_size=batch_size)
     config.model.bn_group = bn_group
-    found.append(scale.measure(config))
-print(json.dumps(found))
+    sent.append(scale.measure(config))
+print(json.dumps(sent))
 """
 
 

@@ -49,10 +49,11 @@ def compiled(recipe, bn_group=2, devices=1):
     step = train_step.make_train_step(model, optimizer, (128.0,) * 3, (60.0,) * 3, 0, recipe)
     mesh = sharding.device_mesh()
     assert mesh.size == devices
-    whole, split = sharding.replicated(mesh), sharding.split(mesh)
-    state = jax.device_put(train_state.create(variables, optimizer), whole)
+    replicated, split = sharding.replicated(mesh), sharding.split(mesh)
+    state = jax.device_put(train_state.create(variables, optimizer), replicated)
     batch = sharding.put(batch, mesh)
-    jitted = jax.jit(step, in_shardings=(whole, split), out_shardings=(whole, whole))
+    shardings = {"in_shardings": (replicated, split), "out_shardings": (replicated, replicated)}
+    jitted = jax.jit(step, **shardings)
     return jitted.lower(state, batch).compile(compiler_options=ONCE), state, batch
 
 
@@ -68,7 +69,7 @@ def assert_close(got, expected, atol=1e-6):
 
 
 @pytest.fixture(scope="module")
-def whole():
+def undivided():
     return compiled(WEIGHTED)
 
 
@@ -77,21 +78,21 @@ def in_parts():
     return compiled(WEIGHTED._replace(accumulate=4, group_size=2))
 
 
-def test_a_step_in_parts_is_the_whole_step(whole, in_parts):
+def test_a_step_in_parts_is_the_whole_step(undivided, in_parts):
     """Parameters, statistics, loss and gradient norm: a part holds whole groups of the norms."""
-    assert_close(taken(*in_parts), taken(*whole))
+    assert_close(taken(*in_parts), taken(*undivided))
 
 
-def test_a_step_in_parts_takes_less_memory(whole, in_parts):
+def test_a_step_in_parts_takes_less_memory(undivided, in_parts):
     """A quarter of the activations, and the sums of the gradients."""
-    before, after = (program.memory_analysis() for program, *_ in (whole, in_parts))
+    before, after = (program.memory_analysis() for program, *_ in (undivided, in_parts))
     assert after.temp_size_in_bytes < before.temp_size_in_bytes / 2
-    assert device_memory.needed(in_parts[0]) < device_memory.needed(whole[0])
+    assert device_memory.needed(in_parts[0]) < device_memory.needed(undivided[0])
 
 
-def test_norms_over_the_whole_batch_are_over_a_part_then(whole):
+def test_norms_over_the_whole_batch_are_over_a_part_then(undivided):
     parts = compiled(train_step.Recipe(accumulate=4), bn_group=0)
-    one, (_, state, batch) = taken(*parts), whole
+    one, (_, state, batch) = taken(*parts), undivided
 
     @jax.jit
     def statistics(variables, clips):
@@ -150,18 +151,18 @@ from tests.training import test_accumulation as here
 for recipe in (here.WEIGHTED, here.WEIGHTED._replace(accumulate=2, group_size=2)):
     program, state, batch = here.compiled(recipe, devices=2)
     kinds = "|".join(("all-reduce", "all-gather", "all-to-all", "collective-permute"))
-    found = re.findall(f" ({kinds})[-a-z]*\\(", program.as_text())
-    print(*found, float(here.taken(program, state, batch)[1]["loss"]))
+    messages = re.findall(f" ({kinds})[-a-z]*\\(", program.as_text())
+    print(*messages, float(here.taken(program, state, batch)[1]["loss"]))
 """
 
 
-def test_devices_keep_their_clips(whole):
+def test_devices_keep_their_clips(undivided):
     """Two devices: of a whole batch and of each part, only sums of gradients leave a device."""
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
     env = os.environ | flags | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", TWO]
-    found = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
-    rows = [line.split() for line in found.stdout.splitlines()]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    rows = [line.split() for line in done.stdout.splitlines()]
     assert [row[:-1] for row in rows] == [["all-reduce"]] * 2
-    loss = taken(*whole)[1]["loss"]
+    loss = taken(*undivided)[1]["loss"]
     np.testing.assert_allclose([float(row[-1]) for row in rows], loss, rtol=1e-5)  # float32

@@ -3,7 +3,6 @@ import pytest
 from jaxaction.errors import InputError
 from jaxaction.training import early_stopping
 from jaxaction.training.early_stopping import BestValidation
-from tests import tiny_run
 
 
 def test_the_first_validation_is_the_best_so_far_whatever_its_value():
@@ -21,25 +20,20 @@ def test_a_run_stops_after_as_many_validations_as_its_patience(patience, stops):
     assert early_stopping.is_out_of_patience(BestValidation(0.5, 10, since=2), patience) == stops
 
 
-def test_the_metric_of_several_labels_is_another(tmp_path):
-    config = tiny_run.config(tmp_path)
-    config.train.best_by = "auto"
-    assert early_stopping.followed_metric(config) == "top1"
-    config.data.multi_label = True
-    assert early_stopping.followed_metric(config) == "mean_average_precision"
-    config.train.best_by = ""
-    assert early_stopping.followed_metric(config) == ""
+def test_the_metric_of_several_labels_is_another():
+    assert early_stopping.followed_metric("auto", multi_label=False) == "top1"
+    assert early_stopping.followed_metric("auto", multi_label=True) == "mean_average_precision"
+    assert early_stopping.followed_metric("", multi_label=True) == ""
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("best_by", "patience", "eval_every_epochs", "message"),
     [
-        ({"best_by": "top2"}, "train.best_by 'top2' is not found .* auto, top1, top5"),
-        ({"best_by": "", "patience": 1}, "train.patience 1 counts validations"),
-        ({"eval_every_epochs": 0, "patience": 1}, "train.patience 1 counts validations"),
+        ("top2", 0, 1, "train.best_by 'top2' is not found .* auto, top1, top5"),
+        ("", 1, 1, "train.patience 1 counts validations"),
+        ("auto", 1, 0, "train.patience 1 counts validations"),
     ],
 )
-def test_what_no_validation_finds_is_refused(tmp_path, changes, message):
-    config = tiny_run.config(tmp_path, **changes)
+def test_what_no_validation_finds_is_refused(best_by, patience, eval_every_epochs, message):
     with pytest.raises(InputError, match=message):
-        early_stopping.check_early_stopping(config)
+        early_stopping.check_early_stopping(best_by, patience, eval_every_epochs, False)

@@ -58,7 +58,7 @@ def test_without_a_decay_tests_use_the_weights_themselves_and_training_is_the_sa
 def test_averages_begin_with_the_weights_that_a_run_begins_with():
     state = taken(0.15)[0]
     other = jax.tree.map(lambda x: x + 1, state.variables)
-    begun = state.with_variables(other)
-    jax.tree.map(np.testing.assert_array_equal, begun.averaged, other)
-    jax.tree.map(np.testing.assert_array_equal, begun.variables, other)
-    jax.jit(lambda x: x, donate_argnums=0)(begun)  # fails for memory that is shared
+    started = state.with_variables(other)
+    jax.tree.map(np.testing.assert_array_equal, started.averaged, other)
+    jax.tree.map(np.testing.assert_array_equal, started.variables, other)
+    jax.jit(lambda x: x, donate_argnums=0)(started)  # fails for memory that is shared

@@ -6,7 +6,7 @@ from flax.traverse_util import flatten_dict
 
 from jaxaction.runtime import xla_options
 from jaxaction.storage import checkpoint
-from jaxaction.training import loop
+from jaxaction.training import loop, setup
 from tests import tiny_run
 
 
@@ -33,8 +33,8 @@ def test_frozen_stages_keep_their_bits_in_a_run_that_is_stopped_and_goes_on(fold
     for epochs in (1.0, 2.0):
         loop.train(config(folder, epochs), str(folder / "run"), lambda line: None)
     run = checkpoint.load_run(str(folder / "run"))
-    parts, options = loop.prepare(config(folder, 1.0)), xla_options.for_one_run()
-    fresh = jax.jit(lambda: loop.create_state(parts), compiler_options=options)()
+    training, options = setup.prepare(config(folder, 1.0)), xla_options.for_one_run()
+    fresh = jax.jit(lambda: setup.create_state(training), compiler_options=options)()
     before, after = leaves(fresh.variables), leaves(run.variables)
     assert run.step == 6
     same = {name for name in before if before[name].tobytes() == after[name].tobytes()}

@@ -28,39 +28,39 @@ def several(tmp_path_factory):
     config = tiny_run.config(folder, epochs=1.0)
     config.model.num_classes = 4
     config.data.multi_label = True
-    found = loop.train(config, str(folder / "run"), SILENT)
-    return folder, config, found
+    evaluation = loop.train(config, str(folder / "run"), SILENT)
+    return folder, config, evaluation
 
 
 def test_with_several_labels_scores_are_probabilities_of_their_own(several):
-    _, _, found = several
-    assert found.labels.tolist()[:2] == [[1, 0, 0, 1], [0, 1, 0, 1]]
-    assert ((found.probs > 0) & (found.probs < 1)).all()
-    assert (abs(found.probs.sum(axis=1) - 1) > 0.01).all()
+    _, _, evaluation = several
+    assert evaluation.labels.tolist()[:2] == [[1, 0, 0, 1], [0, 1, 0, 1]]
+    assert ((evaluation.probs > 0) & (evaluation.probs < 1)).all()
+    assert (abs(evaluation.probs.sum(axis=1) - 1) > 0.01).all()
 
 
 def test_with_several_labels_the_result_is_mean_average_precision(several):
-    folder, _, found = several
-    expected = mean_average_precision(found.scores, found.labels > 0)
-    assert results.result_line("test", found) == f"test mAP {100 * expected:.1f} % (6 videos)"
+    folder, _, evaluation = several
+    expected = mean_average_precision(evaluation.scores, evaluation.labels > 0)
+    assert results.result_line("test", evaluation) == f"test mAP {100 * expected:.1f} % (6 videos)"
     with np.load(folder / "run" / "eval" / "test.npz") as file:
         assert file["labels"].shape == (6, 4)
         assert "confusion" not in file
 
 
 def test_a_prediction_of_several_labels_is_what_the_test_found(several):
-    folder, _, found = several
+    folder, _, evaluation = several
     probs = Predictor(str(folder / "run"))(folder / "test0.mp4").probs
-    np.testing.assert_allclose(probs, found.probs[0], atol=1e-5)  # as Predictor promises
+    np.testing.assert_allclose(probs, evaluation.probs[0], atol=1e-5)  # as Predictor promises
 
 
 def test_a_run_of_several_labels_is_tested_again_from_its_directory(several):
-    folder, _, found = several
+    folder, _, evaluation = several
     run = load_run(str(folder / "run"))
     source = build.source(run.config, "test")
     settings = eval_settings(run.config)
     again = evaluate.run(build.model(run.config), run.variables, source, run.protocol, settings)
-    np.testing.assert_array_equal(again.probs, found.probs)
+    np.testing.assert_array_equal(again.probs, evaluation.probs)
 
 
 def test_lists_of_one_label_are_refused_where_several_are_configured(several):
@@ -94,13 +94,13 @@ def flow(tmp_path_factory):
 
 
 def test_a_network_trains_on_stacked_flow(flow):
-    folder, config, found = flow
-    assert found.protocol.shape == (1, 2, 16, 16, 6)
-    assert str(found.protocol).endswith("flow, 3 frames stacked")
-    assert load_run(str(folder / "run")).protocol == found.protocol
+    folder, config, evaluation = flow
+    assert evaluation.protocol.shape == (1, 2, 16, 16, 6)
+    assert str(evaluation.protocol).endswith("flow, 3 frames stacked")
+    assert load_run(str(folder / "run")).protocol == evaluation.protocol
 
 
 def test_a_folder_of_flow_is_predicted_as_it_was_tested(flow):
-    folder, _, found = flow
+    folder, _, evaluation = flow
     scores = Predictor(str(folder / "run"))(str(folder / "test0")).scores
-    np.testing.assert_allclose(scores, found.scores[0], atol=1e-5)  # as Predictor promises
+    np.testing.assert_allclose(scores, evaluation.scores[0], atol=1e-5)  # as Predictor promises

@@ -103,8 +103,9 @@ def everything(workdir):
     with ocp.CheckpointManager(Path(workdir) / "checkpoints") as manager:
         step = manager.latest_step()
         items = {name: ocp.args.StandardRestore() for name in ("variables", "optimizer")}
-        found = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore(), **items))
-    return {"step": step, **dict(found.items())}
+        args = ocp.args.Composite(meta=ocp.args.JsonRestore(), **items)
+        restored = manager.restore(step, args=args)
+    return {"step": step, **dict(restored.items())}
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +220,7 @@ DISTURBANCES = [
 def test_a_disturbed_run_goes_on_to_the_same_bits(folder):
     """Each disturbance, in turn, and the same command again."""
     overrides = ("train.epochs=40", "train.checkpoint_every_steps=10", "train.log_every_steps=5")
-    undisturbed = start(folder, folder / "whole", *overrides)
+    process = start(folder, folder / "in one go", *overrides)
     disturbed = folder / "disturbed"
     for disturb in DISTURBANCES:
         begin = partial(start, folder, disturbed, *overrides)
@@ -227,15 +228,15 @@ def test_a_disturbed_run_goes_on_to_the_same_bits(folder):
         assert least <= checkpoint.newest_good(str(disturbed), str) <= most, disturb.__name__
     out, _ = finish(start(folder, disturbed, *overrides))
     assert "tsn goes on after step " in out
-    finish(undisturbed)
+    finish(process)
     lines = (disturbed / history.NAME).read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines if "train/loss" in line]
     assert steps == list(range(5, 121, 5))
-    whole, found = everything(folder / "whole"), everything(disturbed)
-    assert whole["step"] == 120
-    assert {"step", "meta", "variables", "optimizer"} == set(whole)
-    assert jax.tree.leaves(whole["optimizer"])
-    jax.tree.map(np.testing.assert_array_equal, whole, found)
+    expected, resumed = everything(folder / "in one go"), everything(disturbed)
+    assert expected["step"] == 120
+    assert {"step", "meta", "variables", "optimizer"} == set(expected)
+    assert jax.tree.leaves(expected["optimizer"])
+    jax.tree.map(np.testing.assert_array_equal, expected, resumed)
 
 
 def test_a_run_with_the_same_seed_has_the_same_bits(undisturbed, folder):
@@ -262,21 +263,21 @@ def test_a_step_that_hangs_shows_every_threads_stack(folder):
 def test_two_devices_train_as_one_and_checkpoints_move_both_ways(undisturbed, folder):
     one, two = folder / "one_to_two", folder / "two_to_one"
     short, every = "train.epochs=1", "train.log_every_steps=1"
-    begun = start(folder, two, short, every, devices=2)
+    first_epoch = start(folder, two, short, every, devices=2)
     loop.train(tiny_run.config(folder, epochs=1.0, log_every_steps=1), str(one), str)
-    out, _ = finish(begun)
+    out, _ = finish(first_epoch)
     assert "batch 4 on 2 cpu devices" in out
-    rest = start(folder, one, every, devices=2)
+    later_epochs = start(folder, one, every, devices=2)
     loop.train(tiny_run.config(folder, log_every_steps=1), str(two), str)
-    out, _ = finish(rest)
+    out, _ = finish(later_epochs)
     assert "goes on after step 3 of 9 steps" in out
     expected = losses(undisturbed[0])
     for workdir in (one, two):
-        found = losses(workdir)
-        assert sorted(found) == sorted(expected)
+        curve = losses(workdir)
+        assert sorted(curve) == sorted(expected)
         for step, loss in expected.items():
             # Sums in another order, float32; Adam's first steps divide by tiny gradients.
-            assert found[step] == pytest.approx(loss, rel=1e-4), (workdir.name, step)
+            assert curve[step] == pytest.approx(loss, rel=1e-4), (workdir.name, step)
 
 
 def test_a_damaged_newest_checkpoint_is_named_and_training_goes_on_before_it(undisturbed, folder):
@@ -356,15 +357,15 @@ def test_bfloat16_trains_with_parameters_and_statistics_in_float32(folder):
     config.compute, config.optim.learning_rate = "bfloat16", 0.01
     config.optim.warmup_epochs = 0.0
     try:
-        found = loop.train(config, str(folder / "bf16"), lines.append)
+        evaluation = loop.train(config, str(folder / "bf16"), lines.append)
     finally:
         jax.config.update("jax_default_matmul_precision", "highest")
     curve = list(losses(folder / "bf16").values())
     assert len(curve) == 24 and np.isfinite(curve).all()
     assert np.mean(curve[-6:]) < np.mean(curve[:6]) - 0.1
-    assert found.scores.dtype == np.float32 and np.isfinite(found.scores).all()
-    found = everything(folder / "bf16")
-    kinds = {x.dtype for x in jax.tree.leaves([found["variables"], found["optimizer"]])}
+    assert evaluation.scores.dtype == np.float32 and np.isfinite(evaluation.scores).all()
+    saved = everything(folder / "bf16")
+    kinds = {x.dtype for x in jax.tree.leaves([saved["variables"], saved["optimizer"]])}
     assert kinds <= {np.dtype("float32"), np.dtype("int32")}
 
 

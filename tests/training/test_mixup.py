@@ -37,9 +37,9 @@ def both_kinds():
 
 def own_ratio(targets):
     """The ratio of the first sample that met another one, and every sample's partner."""
-    rest = targets - np.diag(np.diag(targets))
-    met = rest.max(1) > 0
-    partners = np.where(met, rest.argmax(1), np.arange(N))
+    others = targets - np.diag(np.diag(targets))
+    met = others.max(1) > 0
+    partners = np.where(met, others.argmax(1), np.arange(N))
     return (np.diag(targets)[met][0] if met.any() else 1.0), partners
 
 
@@ -98,8 +98,8 @@ def test_the_share_that_is_cut_is_drawn_from_a_beta_distribution():
     share = (np.arange(1000) + 0.5) / 1000  # evenly: Beta(1, 1)
     # Of a side s of 1 with its centre anywhere, s - s^2 / 4 lies inside on average.
     inside = (np.sqrt(share) - share / 4) ** 2
-    found = partners_share(mixup.cutmix, 1.0).mean()
-    assert found == pytest.approx(inside.mean() / 2, abs=0.02)
+    cut = partners_share(mixup.cutmix, 1.0).mean()
+    assert cut == pytest.approx(inside.mean() / 2, abs=0.02)
 
 
 def partners_share(kind, alpha):
@@ -116,10 +116,10 @@ def test_targets_keep_their_sums(kind):
     several = jax.random.uniform(key(1), (N, 7))  # as for videos with many labels
     smooth = jnp.full((N, 5), 0.2)
     for seed in range(10):
-        found = kind(key(seed), CLIPS, several, 0.4)[1]
-        np.testing.assert_allclose(found.sum(), several.sum(), rtol=1e-6)
-        found = kind(key(seed), CLIPS, smooth, 0.4)[1]
-        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-6)
+        targets = kind(key(seed), CLIPS, several, 0.4)[1]
+        np.testing.assert_allclose(targets.sum(), several.sum(), rtol=1e-6)
+        targets = kind(key(seed), CLIPS, smooth, 0.4)[1]
+        np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -140,8 +140,8 @@ def test_results_are_the_same_under_jit():
     kinds = set()
     for seed in range(4):
         direct = mixup.mix(key(seed), CLIPS, TARGETS, 0.8, 1.0)
-        for found, expected in zip(both_kinds()(key(seed)), direct, strict=True):
-            np.testing.assert_allclose(found, expected, atol=1e-6)  # fused multiply-adds
+        for got, expected in zip(both_kinds()(key(seed)), direct, strict=True):
+            np.testing.assert_allclose(got, expected, atol=1e-6)  # fused multiply-adds
         kinds.add(is_mixup(direct[0]))
     assert kinds == {True, False}
 
@@ -165,10 +165,10 @@ def test_alpha_zero_changes_nothing(kind):
     ("alphas", "kind"), [((0.5, 0.0), mixup.mixup), ((0.0, 0.5), mixup.cutmix)]
 )
 def test_mix_with_one_kind_on_is_that_kind(alphas, kind):
-    for found, expected in zip(
+    for got, expected in zip(
         mixup.mix(key(), CLIPS, TARGETS, *alphas), kind(key(), CLIPS, TARGETS, 0.5), strict=True
     ):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_mix_with_both_kinds_on_draws_one_of_them_with_even_odds():
@@ -187,16 +187,17 @@ def is_mixup(clips):
 SHARDED = """
 import sys
 import jax, numpy as np
-from jaxaction import mixing, sharding
+from jaxaction.runtime import sharding
+from jaxaction.training import mixup
 saved, mesh = np.load(sys.argv[1]), sharding.device_mesh()
 assert mesh.size == 4
 batch = sharding.put({"clip": saved["clips"], "target": saved["targets"]}, mesh)
 split = sharding.split(mesh)
-step = lambda key, batch: mixing.mix(key, batch["clip"], batch["target"], 0.8, 1.0)
+step = lambda key, batch: mixup.mix(key, batch["clip"], batch["target"], 0.8, 1.0)
 step = jax.jit(step, out_shardings=(split, split))
 for seed in range(6):
-    for name, found in zip(("clips", "targets"), step(jax.random.key(seed), batch)):
-        np.testing.assert_allclose(found, saved[f"{name}{seed}"], atol=1e-6)
+    for name, got in zip(("clips", "targets"), step(jax.random.key(seed), batch)):
+        np.testing.assert_allclose(got, saved[f"{name}{seed}"], atol=1e-6)
 """
 
 

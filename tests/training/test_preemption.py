@@ -80,8 +80,8 @@ def test_several_processes_stop_and_save_at_the_same_batch_if_one_gets_the_signa
     processes = [start(SEVERAL, port, str(i)) for i in range(2)]
     assert [process.stdout.readline() for process in processes] == ["begun\n"] * 2
     processes[1].send_signal(signal.SIGTERM)
-    found = [process.communicate(timeout=60)[0] for process in processes]
+    outputs = [process.communicate(timeout=60)[0] for process in processes]
     assert [process.returncode for process in processes] == [143, 143]
-    assert found[0] == found[1]
-    assert found[0].startswith("ended by SIGTERM in a test ")
-    assert found[0].endswith("['saved']\n")
+    assert outputs[0] == outputs[1]
+    assert outputs[0].startswith("ended by SIGTERM in a test ")
+    assert outputs[0].endswith("['saved']\n")

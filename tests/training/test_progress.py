@@ -7,7 +7,6 @@ from jaxaction import text
 from jaxaction.errors import InputError
 from jaxaction.training import progress
 from jaxaction.training.divergence import DivergenceCheck
-from tests import tiny_run
 
 
 def test_line_has_all_its_parts():
@@ -18,12 +17,11 @@ def test_line_has_all_its_parts():
     )
 
 
-def test_the_learning_rate_that_follows_the_batch_is_told(tmp_path):
-    config = tiny_run.config(tmp_path)
-    assert progress.scaling(config) == ""
-    config.optim.reference_batch = 8
-    told = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
-    assert progress.scaling(config) == told
+def test_the_learning_rate_that_follows_the_batch_is_told():
+    assert progress.scaling(0.001, reference_batch=0, batch_size=4) == ""
+    assert progress.scaling(0.001, reference_batch=4, batch_size=4) == ""
+    text = " (0.001 for a batch of 8; --config.optim.reference_batch=0 leaves it)"
+    assert progress.scaling(0.001, reference_batch=8, batch_size=4) == text
 
 
 def test_clock_shows_hours_when_there_are_some():

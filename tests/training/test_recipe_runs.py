@@ -8,6 +8,7 @@ import pytest
 from jaxaction.config import build
 from jaxaction.errors import InputError
 from jaxaction.evaluation import evaluate
+from jaxaction.evaluation.settings import eval_settings
 from jaxaction.storage import checkpoint
 from jaxaction.training import loop
 from tests import tiny_run
@@ -31,11 +32,11 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(folder):
+def undisturbed(folder):
     """Six steps at one go, with a validation after the third."""
     every = {"eval_every_epochs": 1, "checkpoint_every_steps": 3}
-    found = loop.train(tiny_run.config(folder, epochs=2.0, **every, **RECIPE), str(folder / "a"))
-    return folder / "a", found
+    config = tiny_run.config(folder, epochs=2.0, **every, **RECIPE)
+    return folder / "a", loop.train(config, str(folder / "a"))
 
 
 def items(workdir):
@@ -44,28 +45,28 @@ def items(workdir):
         return dict(manager.restore(6, args=ocp.args.Composite(**args)).items())
 
 
-def test_a_run_that_stopped_goes_on_to_the_same_bits(whole, folder):
+def test_a_run_that_stopped_goes_on_to_the_same_bits(undisturbed, folder):
     """Neither validation nor what it computes for it leaves a trace in training."""
     for epochs in (1.0, 2.0):
         config = tiny_run.config(folder, epochs=epochs, eval_every_epochs=0, **RECIPE)
         loop.train(config, str(folder / "b"))
-    one, two = items(whole[0]), items(folder / "b")
+    one, two = items(undisturbed[0]), items(folder / "b")
     assert set(one) == set(ITEMS)
     jax.tree.map(np.testing.assert_array_equal, one, two)
 
 
-def test_tests_are_made_with_averages_and_their_precise_statistics(whole):
-    workdir, found = whole
+def test_tests_are_made_with_averages_and_their_precise_statistics(undisturbed):
+    workdir, evaluation = undisturbed
     run, stored = checkpoint.load_run(str(workdir)), items(workdir)
     same = {"params": stored["averaged"]["params"], **stored["statistics"]}
     jax.tree.map(np.testing.assert_array_equal, run.variables, same)
-    videos, settings = build.source(run.config, "test"), evaluate.settings(run.config)
+    videos, settings = build.source(run.config, "test"), eval_settings(run.config)
     model = build.model(run.config)
     again = evaluate.run(model, run.variables, videos, run.protocol, settings)
-    np.testing.assert_array_equal(found.scores, again.scores)
+    np.testing.assert_array_equal(evaluation.scores, again.scores)
     for other in (stored["variables"], stored["averaged"]):
         scores = evaluate.run(model, other, videos, run.protocol, settings).scores
-        assert not np.array_equal(found.scores, scores)
+        assert not np.array_equal(evaluation.scores, scores)
 
 
 @pytest.mark.parametrize(
