@@ -77,8 +77,8 @@ def takes_winograd(layer: Layer, dtype: Any) -> bool:
     return layer.groups == 1 and winograd.applies(*arrays, **layer.geometry)
 
 
-def input_gradient(function, g, x, *rest):
-    return jax.vjp(lambda x: function(x, *rest), x)[1](g)[0]
+def input_gradient(function, g, x, *operands):
+    return jax.vjp(lambda x: function(x, *operands), x)[1](g)[0]
 
 
 def kernel_gradient(function, g, x, kernel):
@@ -99,9 +99,7 @@ def conv_forms(layer: Layer, dtype: Any) -> dict[str, Callable]:
         names = dict.fromkeys((*names, "direct"))
 
     def form(name):
-        return lambda x, kernel: conv3d.FORMS[name](
-            x, kernel, **layer.geometry, groups=layer.groups
-        )
+        return partial(conv3d.FORMS[name], **layer.geometry, groups=layer.groups)
 
     return {name: form(name) for name in names}
 

@@ -118,9 +118,8 @@ def _pytorchvideo(family: str, size: int):
             stand_in(f"torchvision{name}")
     from pytorchvideo.models import resnet, slowfast
 
-    last_side = -(
-        -size // 32
-    )  # pixels a side of the last features, which the head's pooling takes in
+    # Pixels a side of the last features, which the head's pooling takes in.
+    last_side = -(-size // 32)
     if family == "slowonly":
         return resnet.create_resnet(
             stem_conv_kernel_size=(1, 7, 7),

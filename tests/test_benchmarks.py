@@ -23,10 +23,10 @@ def run(module, *arguments):
 
 
 def row(side, seconds):
-    about = {"family": "tsn", "mode": "inference", "batch": 2, "size": 224, "dtype": "float32"}
-    about |= {"flops": 30e9, "flops_per_second": 100e9}
-    found = {"side": side, "versions": {}, "seconds": seconds}
-    return about | found | {"first_step_s": 3.0, "peak_bytes": 2**30}
+    setting = {"family": "tsn", "mode": "inference", "batch": 2, "size": 224, "dtype": "float32"}
+    setting |= {"flops": 30e9, "flops_per_second": 100e9}
+    samples = {"side": side, "versions": {}, "seconds": seconds}
+    return setting | samples | {"first_step_s": 3.0, "peak_bytes": 2**30}
 
 
 def script(folder, text):
@@ -89,17 +89,17 @@ def test_crash_of_a_side_is_recorded_and_makes_the_exit_code_1(tmp_path, capsys,
     code, written = run_peers(tmp_path, f"mmaction2,{side}", families="i3d")
     assert code == 1
     assert [(r["side"], len(r["seconds"])) for r in written["rows"]] == [("mmaction2", 4)]
-    (found,) = written["left_out"]
-    assert (found["family"], found["mode"], found["side"]) == ("i3d", "training", side)
-    assert (found["reason"], found["details"]) == ("crashed", f"exit code {exit_code}")
+    (failure,) = written["left_out"]
+    assert (failure["family"], failure["mode"], failure["side"]) == ("i3d", "training", side)
+    assert (failure["reason"], failure["details"]) == ("crashed", f"exit code {exit_code}")
     assert "| i3d training | 32 |" in capsys.readouterr().out
 
 
 def test_side_that_is_not_installed_is_named_once_and_is_no_failure(tmp_path, capsys):
     code, written = run_peers(tmp_path, "mmaction2,pytorchvideo")
     assert code == 0
-    found = [(left["family"], left["reason"]) for left in written["left_out"]]
-    assert found == [("tsn", "not installed"), ("i3d", "not installed")]
+    failures = [(failure["family"], failure["reason"]) for failure in written["left_out"]]
+    assert failures == [("tsn", "not installed"), ("i3d", "not installed")]
     assert capsys.readouterr().err.count("No module named fvcore") == 1
 
 
@@ -203,11 +203,11 @@ def test_failing_part_on_a_gpu_is_named_at_the_end_and_stops_no_other(tmp_path):
     done = run_gpu(tmp_path / "out", PATH=path, FAMILIES="tsm,i3d", BATCHES="3,6", SIZE="32")
     assert done.returncode == 1
     assert done.stderr == "gpu.sh: hlo failed with exit code 5\n"
-    found = {file.stem: file.read_text() for file in (tmp_path / "out").iterdir()}
+    outputs = {file.stem: file.read_text() for file in (tmp_path / "out").iterdir()}
     models_parts = {"smoke_float32", "smoke_bfloat16", "models_tsm", "models_i3d"}
-    assert found.keys() == {"parity", "hlo", "loop", "layers"} | models_parts
-    assert "--families tsm,i3d --size 32 --batch 3 " in found["layers"]
-    assert "--turns 2 --steps 1 " in found["loop"]
+    assert outputs.keys() == {"parity", "hlo", "loop", "layers"} | models_parts
+    assert "--families tsm,i3d --size 32 --batch 3 " in outputs["layers"]
+    assert "--turns 2 --steps 1 " in outputs["loop"]
 
 
 def test_unknown_family_on_a_gpu_is_refused_first(tmp_path):
@@ -250,18 +250,18 @@ ENTRY %main (x: f32[8,4,4,32], k: f32[3,3,32,32]) -> f32[8,4,4,32] {
 
 
 def test_what_was_lost_in_disturbed_runs_is_told_kind_by_kind():
-    found = json.loads((ROOT / "benchmarks" / "results" / "cpu_faults.json").read_text())
-    text = faults.table(found)
+    measured = json.loads((ROOT / "benchmarks" / "results" / "cpu_faults.json").read_text())
+    text = faults.table(measured)
     assert "| kill -9 in a save | 5 | -9 | 0.0 to 0.0 | 9 to 10 |" in text
     assert "in the end: the same bits as without disturbance" in text
     assert text in (ROOT / "docs" / "reliability.md").read_text()
-    found["same_bits_in_the_end"] = False
-    assert "in the end: OTHER bits" in faults.table(found)
+    measured["same_bits_in_the_end"] = False
+    assert "in the end: OTHER bits" in faults.table(measured)
 
 
 def test_states_that_differ_in_a_bit_or_in_a_name_are_not_the_same():
     state = {"step": 1, "arrays": {"a": np.float32([1.0, 2.0])}}
-    other = {"step": 1, "arrays": {"a": np.nextafter(state["arrays"]["a"], np.float32(3))}}
+    changed = {"step": 1, "arrays": {"a": np.nextafter(state["arrays"]["a"], np.float32(3))}}
     assert damage.same(state, {"step": 1, "arrays": {"a": np.float32([1.0, 2.0])}})
-    assert not damage.same(state, other)
+    assert not damage.same(state, changed)
     assert not damage.same(state, {"step": 1, "arrays": {"b": np.float32([1.0, 2.0])}})

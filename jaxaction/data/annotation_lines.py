@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxaction.errors import InputError
 
@@ -27,6 +27,15 @@ class Entry(NamedTuple):
     """`FILE:LINE`, for messages."""
     num_frames: int = 0
     """Of a folder of frames, where the list says it."""
+
+
+class _Line(NamedTuple):
+    """One line of a file."""
+
+    place: str
+    """`FILE:LINE`, for messages."""
+    content: Any
+    """Its text, or of a csv a dict of the columns."""
 
 
 def _raise(error: InputError):
@@ -51,20 +60,21 @@ def read_entries(
     if file.suffix.lower() == ".csv" and lines and "," in lines[0][1]:
         parse, rows = _csv_rows(file, [line for _, line in lines], names, multi_label)
         return _entries(parse, rows, refuse)
-    rows = [(f"{file}:{number}", line.strip()) for number, line in lines]
-    rows = [row for row in rows if row[1] and not row[1].startswith("#")]
-    entries = _entries(partial(_parse_line, multi_label), rows, refuse)
+    texts = [_Line(f"{file}:{number}", line.strip()) for number, line in lines]
+    texts = [line for line in texts if line.content and not line.content.startswith("#")]
+    entries = _entries(partial(_parse_text, multi_label=multi_label), texts, refuse)
     entries = _take_frame_counts(entries, folder, refuse)
     if not multi_label:
         _check_one_label(entries, folder)
     return entries
 
 
-def _entries(parse, rows, refuse) -> list[Entry]:
+def _entries(parse, items, refuse) -> list[Entry]:
+    """What `parse` makes of each; an item that it raises InputError for goes to `refuse`."""
     entries = []
-    for row in rows:
+    for item in items:
         try:
-            entries.append(parse(*row))
+            entries.append(parse(item))
         except InputError as error:
             refuse(error)
     return entries
@@ -87,14 +97,14 @@ def read_text(file: Path) -> list[str]:
         raise InputError(f"annotation file {file} cannot be read: {error.strerror}") from None
 
 
-def _parse_line(multi_label, place, line) -> Entry:
-    line = line.replace("\t", " ")
-    if multi_label and (match := re.fullmatch(r"(.*?)((?: +\d+)+)", line)):
-        return Entry(match[1], tuple(map(int, match[2].split())), place)
-    path, _, label = line.rpartition(" ")
+def _parse_text(line: _Line, multi_label: bool) -> Entry:
+    text = line.content.replace("\t", " ")
+    if multi_label and (match := re.fullmatch(r"(.*?)((?: +\d+)+)", text)):
+        return Entry(match[1], tuple(map(int, match[2].split())), line.place)
+    path, _, label = text.rpartition(" ")
     if not path.strip():
-        raise InputError(f"{place}: {line!r} is not `path label`")
-    return Entry(path.strip(), (_number(label, place),), place)
+        raise InputError(f"{line.place}: {text!r} is not `path label`")
+    return Entry(path.strip(), (_number(label, line.place),), line.place)
 
 
 def _number(label, place) -> int:
@@ -108,7 +118,7 @@ def _take_frame_counts(entries, folder, refuse) -> list[Entry]:
     for entry in entries:
         counted = _with_frame_count(entry)
         if counted and os.path.isdir(folder / counted.path):
-            return _entries(_require_frame_count, [(one,) for one in entries], refuse)
+            return _entries(_require_frame_count, entries, refuse)
         if os.path.exists(folder / entry.path):
             return entries
     return entries
@@ -157,7 +167,8 @@ def _csv_rows(file, lines, names, multi_label):
     frames = next((header[name] for name in FRAMES_COLUMNS if name in header), None)
     numbers = {name: number for number, name in enumerate(names)}
 
-    def parse(place, row):
+    def parse(line: _Line) -> Entry:
+        place, row = line
         if not row[path] or not row[label]:
             raise InputError(f"{place}: the line lacks a {label if row[path] else path}")
         words = re.split(r"[;|]| +(?=\d)", row[label]) if multi_label else [row[label]]
@@ -165,7 +176,7 @@ def _csv_rows(file, lines, names, multi_label):
         count = _number(row[frames].strip(), place) if frames and row[frames] else 0
         return Entry(row[path].strip(), labels, place, count)
 
-    return parse, [(f"{file}:{reader.line_num}", row) for row in reader]
+    return parse, [_Line(f"{file}:{reader.line_num}", row) for row in reader]
 
 
 def _column(file, header, known) -> str:

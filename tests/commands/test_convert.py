@@ -45,7 +45,7 @@ test_pipeline = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Clips, a config of a tiny network, and its weights under the reference's names."""
+    """Clips, a config of a tiny network, and its weights under MMAction2's names."""
     folder = tmp_path_factory.mktemp("convert")
     tiny_run.write_clips(folder)
     (folder / "tiny.py").write_text(CONFIG)
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 
 def weights(model):
-    """Random weights, under the reference's names."""
+    """Random weights, under MMAction2's names."""
     network = jaxaction.build(model)
     variables = jaxaction.init(network, (1, 2, 16, 16, 3), jax.random.key(1))
     return mmaction.state_dict(variables, model)
@@ -89,8 +89,8 @@ def test_names_of_classes_and_config_values_are_taken(folder, tmp_path):
     out = str(tmp_path / "out")
     more = ["--labels", str(tmp_path / "names.txt"), "--config.test.num_clips=2"]
     assert run(folder, "--out", out, *more) == 0
-    found = checkpoint.load_run(out)
-    assert found.label_names == ("red", "green", "blue") and found.protocol.num_clips == 2
+    converted = checkpoint.load_run(out)
+    assert converted.label_names == ("red", "green", "blue") and converted.protocol.num_clips == 2
 
 
 @pytest.mark.parametrize("text", ["red\n\nblue", "red\nred\nblue", "red\ngreen"])
@@ -122,10 +122,10 @@ def test_a_config_file_of_mmaction_tells_network_and_protocol(folder, tmp_path):
     write_weights(tmp_path / "wide.safetensors", weights(theirs))
     argv = ["convert", str(tmp_path / "wide.safetensors"), "--out", str(tmp_path / "out")]
     assert main([*argv, "--mmaction-config", str(folder / "theirs.py")]) == 0
-    found = checkpoint.load_run(str(tmp_path / "out"))
-    assert str(found.protocol) == "5 segments x 10 crops of 32x32 (short side 36), score"
-    assert found.config.data.mean == (1.0, 2.0, 3.0)
-    assert build.model(found.config).depth == 18
+    converted = checkpoint.load_run(str(tmp_path / "out"))
+    assert str(converted.protocol) == "5 segments x 10 crops of 32x32 (short side 36), score"
+    assert converted.config.data.mean == (1.0, 2.0, 3.0)
+    assert build.model(converted.config).depth == 18
 
 
 def test_weights_alone_are_begun_with_and_not_gone_on_from(folder, tmp_path):

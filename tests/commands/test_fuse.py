@@ -23,13 +23,13 @@ def write_run(folder: Path, videos: dict, names=NAMES, unreadable=()) -> str:
     probs = np.array([row for _, row in videos.values()], np.float32)
     labels = np.array([label for label, _ in videos.values()], np.int32)
     fields = {"protocol": PROTOCOL, "ids": tuple(videos), "labels": labels, "scores": np.log(probs)}
-    found = Evaluation(**fields, probs=probs, unreadable=tuple(unreadable))
-    results.write(str(folder), "test", found, names, {})
+    evaluation = Evaluation(**fields, probs=probs, unreadable=tuple(unreadable))
+    results.write(str(folder), "test", evaluation, names, {})
     return str(folder)
 
 
-def write(path: Path, found: Evaluation) -> None:
-    results.write_npz(path, found, ())
+def write(path: Path, evaluation: Evaluation) -> None:
+    results.write_npz(path, evaluation, ())
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def test_videos_in_another_order_are_matched_by_their_ids(runs, capsys):
 
 
 def test_probabilities_are_a_weighted_mean(runs):
-    found, _ = fuse.match_videos([fuse.read(run, "test") for run in runs], common=False)
-    fused = fuse.fuse(found, [1.0, 3.0])
+    matched, _ = fuse.match_videos([fuse.read(run, "test") for run in runs], common=False)
+    fused = fuse.fuse(matched, [1.0, 3.0])
     assert fused.test.ids == ("a.mp4", "b.mp4", "c.mp4")
     np.testing.assert_allclose(fused.test.probs[0], [0.4, 0.425, 0.175], atol=1e-6)  # float32
     np.testing.assert_allclose(fused.test.probs.sum(1), 1, atol=1e-6)
@@ -80,10 +80,10 @@ def test_the_result_has_the_keys_of_a_run_and_can_be_fused_again(runs, tmp_path,
     out = tmp_path / "fused.npz"
     run(*runs, "--out", str(out))
     before = capsys.readouterr().out.splitlines()[-1]
-    with np.load(out) as file, np.load(Path(runs[0]) / "eval" / "test.npz") as other:
-        assert set(file) == set(other)
+    with np.load(out) as file, np.load(Path(runs[0]) / "eval" / "test.npz") as run_file:
+        assert set(file) == set(run_file)
         assert {key: file[key].dtype.kind for key in file} == {
-            key: other[key].dtype.kind for key in other
+            key: run_file[key].dtype.kind for key in run_file
         }
         assert file["labels"].tolist() == [0, 1, 2] and file["label_names"].tolist() == list(NAMES)
     run(str(out), str(out))
@@ -112,8 +112,10 @@ def test_a_video_that_one_run_lacks_is_named(tmp_path, capsys):
     some = {id: row for id, row in FLOW.items() if id != "b.mp4"}
     rgb, flow = write_run(tmp_path / "rgb", RGB), write_run(tmp_path / "flow", some)
     for order in ((rgb, flow), (flow, rgb)):
-        said = refused(*order)
-        assert f"1 videos are not in all runs, first b.mp4, which {rgb} has and {flow} has" in said
+        message = refused(*order)
+        assert (
+            f"1 videos are not in all runs, first b.mp4, which {rgb} has and {flow} has" in message
+        )
     run(rgb, flow, "--common")
     lines = capsys.readouterr().out.splitlines()
     assert "left out: 1 videos that not all runs have" in lines
@@ -144,11 +146,11 @@ def test_labels_that_differ_name_the_video(tmp_path):
 def test_names_of_labels_must_agree_where_both_have_them(tmp_path, capsys):
     rgb = write_run(tmp_path / "rgb", RGB)
     numbers = write_run(tmp_path / "numbers", FLOW, ("0", "1", "2"))
-    other = write_run(tmp_path / "other", FLOW, ("Walk", "sit", "run"))
+    renamed = write_run(tmp_path / "other", FLOW, ("Walk", "sit", "run"))
     run(numbers, rgb, "--out", str(tmp_path / "out.npz"))
     with np.load(tmp_path / "out.npz") as file:
         assert file["label_names"].tolist() == list(NAMES)
-    assert f"label 1 is 'run' in {rgb} and 'sit' in {other}" in refused(rgb, other)
+    assert f"label 1 is 'run' in {rgb} and 'sit' in {renamed}" in refused(rgb, renamed)
 
 
 def test_another_number_of_classes_is_refused(tmp_path):
@@ -167,8 +169,8 @@ def test_several_labels_a_video_give_mean_average_precision(tmp_path, capsys):
     probs = np.array([[0.9, 0.2], [0.4, 0.8], [0.6, 0.7]], np.float32)
     labels = np.array([[1, 0], [1, 1], [0, 1]], np.float32)
     for name, shift in (("a", 0.0), ("b", [[0, 0], [0.5, 0], [0, 0]])):
-        found = Evaluation("", ("x", "y", "z"), labels, probs + shift, probs + shift, ())
-        write(tmp_path / f"{name}.npz", found)
+        evaluation = Evaluation("", ("x", "y", "z"), labels, probs + shift, probs + shift, ())
+        write(tmp_path / f"{name}.npz", evaluation)
     run(str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
     first, *_, last = capsys.readouterr().out.splitlines()
     # Class p ranks y third in a (1 and 2/3), and second in the mean.
@@ -177,7 +179,7 @@ def test_several_labels_a_video_give_mean_average_precision(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("weights", "said"),
+    ("weights", "message"),
     [
         (["1"], "--weights gives 1 numbers for 2 runs; give 2"),
         (["-1", "2"], "--weights -1 2: give numbers from 0 on"),
@@ -186,8 +188,8 @@ def test_several_labels_a_video_give_mean_average_precision(tmp_path, capsys):
         (["one", "1"], "invalid float value: 'one'"),
     ],
 )
-def test_weights_that_make_no_mean_are_refused(runs, weights, said):
-    assert said in refused(*runs, "--weights", *weights)
+def test_weights_that_make_no_mean_are_refused(runs, weights, message):
+    assert message in refused(*runs, "--weights", *weights)
 
 
 def test_what_is_no_result_is_named(runs, tmp_path):

@@ -30,8 +30,8 @@ def rounded(values):
     return np.clip(np.rint(values), 0, 255)
 
 
-def largest_difference(found, expected):
-    return np.abs(found.astype(float) - expected).max()
+def largest_difference(result, expected):
+    return np.abs(result.astype(float) - expected).max()
 
 
 def only(**strength):
@@ -52,10 +52,10 @@ def turned_hues(frames, amount):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_brightness_multiplies_every_value(seed):
-    found = augment.color_jitter(clip(), generator(seed), **only(brightness=0.8))
-    factor = found.astype(float).sum() / clip().sum()
+    result = augment.color_jitter(clip(), generator(seed), **only(brightness=0.8))
+    factor = result.astype(float).sum() / clip().sum()
     best = min(
-        (largest_difference(found, rounded(clip() * f)), f)
+        (largest_difference(result, rounded(clip() * f)), f)
         for f in np.linspace(0.2, 1.8, 801)  # 0.002 apart, at most 0.24 of a level
     )
     assert best[0] <= 1 and 0.2 <= factor <= 1.8
@@ -71,9 +71,9 @@ def test_colour_operations_equal_their_formulas(factor):
         "color": factor * frames + (1 - factor) * grey,
     }
     for name, values in expected.items():
-        found = RAND_AUGMENT[name](frames, (factor - 1) / 0.9)
+        result = RAND_AUGMENT[name](frames, (factor - 1) / 0.9)
         # One rounding of the value and, in contrast, one of the mean grey.
-        assert largest_difference(found, rounded(values)) <= 1, name
+        assert largest_difference(result, rounded(values)) <= 1, name
 
 
 def test_hue_turns_by_one_angle_within_the_range_and_wraps():
@@ -81,10 +81,10 @@ def test_hue_turns_by_one_angle_within_the_range_and_wraps():
     for seed in range(12):
         frames = clip(2, 8, 10)
         frames[0, 0, 0] = (255, 0, 0)
-        found = augment.color_jitter(frames, generator(seed), **only(hue=0.4))
-        angle = colorsys.rgb_to_hsv(*found[0, 0, 0] / 255)[0]  # the vivid pixel's is exact
+        result = augment.color_jitter(frames, generator(seed), **only(hue=0.4))
+        angle = colorsys.rgb_to_hsv(*result[0, 0, 0] / 255)[0]  # the vivid pixel's is exact
         # Hues of 8 bits are 2 degrees apart, where a degree is up to 4 levels.
-        assert largest_difference(found, turned_hues(frames, angle)) < 9
+        assert largest_difference(result, turned_hues(frames, angle)) < 9
         angles.append(angle if angle < 0.5 else angle - 1)
     assert -0.4 <= min(angles) < -0.1 and 0.1 < max(angles) <= 0.4
 
@@ -93,13 +93,13 @@ def test_a_small_hue_range_stays_near_and_both_ways():
     reddish = np.full((1, 4, 4, 3), (200, 40, 40), np.uint8)
     greener, bluer = 0, 0
     for seed in range(60):
-        found = augment.color_jitter(reddish, generator(seed), **only(hue=0.05))[0, 0, 0].astype(
+        pixel = augment.color_jitter(reddish, generator(seed), **only(hue=0.05))[0, 0, 0].astype(
             int
         )
-        h, _, v = colorsys.rgb_to_hsv(*found / 255)
+        h, _, v = colorsys.rgb_to_hsv(*pixel / 255)
         assert min(h, 1 - h) < 0.05 + 1 / 180 and v == pytest.approx(200 / 255)
-        greener += found[1] > 40
-        bluer += found[2] > 40
+        greener += pixel[1] > 40
+        bluer += pixel[2] > 40
     assert min(greener, bluer) > 15 and greener + bluer <= 60
 
 
@@ -166,31 +166,31 @@ def test_flow_has_no_colours(change):
 def test_autocontrast_stretches_every_channel_and_leaves_flat_ones():
     frames = clip()
     frames[..., 2] = 77
-    found = RAND_AUGMENT["autocontrast"](frames, 0.9)
+    result = RAND_AUGMENT["autocontrast"](frames, 0.9)
     low, high = (
         getattr(frames, side)((1, 2), keepdims=True).astype(float) for side in ("min", "max")
     )
     expected = rounded((frames[..., :2] - low[..., :2]) * (255 / (high - low)[..., :2]))
-    assert largest_difference(found[..., :2], expected) <= 1
-    assert found[..., :2].min() == 0 and found[..., :2].max() == 255
-    assert (found[..., 2] == 77).all()
+    assert largest_difference(result[..., :2], expected) <= 1
+    assert result[..., :2].min() == 0 and result[..., :2].max() == 255
+    assert (result[..., 2] == 77).all()
 
 
 def test_equalize_makes_values_equally_frequent():
     frames = clip(2, 60, 80)
-    found = RAND_AUGMENT["equalize"](frames, 0.9)
-    for channel in found.transpose(0, 3, 1, 2).reshape(6, -1):
+    result = RAND_AUGMENT["equalize"](frames, 0.9)
+    for channel in result.transpose(0, 3, 1, 2).reshape(6, -1):
         shares = np.histogram(channel, 4, (0, 256))[0] / channel.size
         assert np.abs(shares - 0.25).max() < 0.06  # equal values stay together
     order = frames[0, ..., 0].ravel().argsort()
-    assert (np.diff(found[0, ..., 0].ravel()[order].astype(int)) >= 0).all()  # none swapped
+    assert (np.diff(result[0, ..., 0].ravel()[order].astype(int)) >= 0).all()  # none swapped
 
 
 @pytest.mark.parametrize(("magnitude", "threshold"), [(5, 128), (10, 0)])
 def test_solarize_inverts_what_is_bright(magnitude, threshold):
     frames = clip()
-    found = RAND_AUGMENT["solarize"](frames, magnitude / 10)
-    assert (found == np.where(frames >= threshold, 255 - frames, frames)).all()
+    result = RAND_AUGMENT["solarize"](frames, magnitude / 10)
+    assert (result == np.where(frames >= threshold, 255 - frames, frames)).all()
 
 
 @pytest.mark.parametrize(("magnitude", "bits"), [(0, 8), (5, 6), (10, 4)])
@@ -205,22 +205,22 @@ def test_sharpness_blends_with_the_smoothed_frame(amount):
     box = sum(np.roll(frames, (i, j), (1, 2)) for i in (-1, 0, 1) for j in (-1, 0, 1))
     smooth = (box + 4 * frames) / 13
     expected = rounded(frames + 0.9 * amount * (frames - smooth))
-    found = RAND_AUGMENT["sharpness"](clip(), amount)
+    result = RAND_AUGMENT["sharpness"](clip(), amount)
     inside = np.s_[:, 1:-1, 1:-1]
-    assert largest_difference(found[inside], expected[inside]) <= 1  # the box is rounded, too
+    assert largest_difference(result[inside], expected[inside]) <= 1  # the box is rounded, too
 
 
 @pytest.mark.parametrize(("name", "axis"), [("translate_x", 2), ("translate_y", 1)])
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_translation_moves_whole_pixels_and_fills_with_the_mean_colour(name, axis, sign):
     frames = clip()
-    found = RAND_AUGMENT[name](frames, sign * 0.5)
+    result = RAND_AUGMENT[name](frames, sign * 0.5)
     shift = round(0.45 * 0.5 * frames.shape[axis])
     expected = np.roll(frames, -sign * shift, axis)
     gone = [slice(None)] * 4
     gone[axis] = slice(-shift, None) if sign > 0 else slice(0, shift)
     expected[tuple(gone)] = MEAN_COLOR
-    assert (found == expected).all()
+    assert (result == expected).all()
 
 
 @pytest.mark.parametrize(("name", "axis"), [("shear_x", 2), ("shear_y", 1)])
@@ -228,10 +228,10 @@ def test_shear_moves_lines_in_proportion_to_their_distance_from_the_middle(name,
     frames = np.zeros((1, 41, 41, 3), np.uint8)
     line = np.s_[:, :, 20] if axis == 2 else np.s_[:, 20, :]
     frames[line] = 255
-    found = RAND_AUGMENT[name](frames, 1.0)[0, ..., 0].astype(float)
-    found = found if axis == 2 else found.T
+    result = RAND_AUGMENT[name](frames, 1.0)[0, ..., 0].astype(float)
+    result = result if axis == 2 else result.T
     near = np.arange(8, 33)  # without what came in from outside
-    centre = (found[5:36, near] * near).sum(1) / found[5:36, near].sum(1)
+    centre = (result[5:36, near] * near).sum(1) / result[5:36, near].sum(1)
     slope = np.polyfit(np.arange(5, 36), centre, 1)[0]
     assert abs(slope) == pytest.approx(0.3, abs=0.005)
     assert centre[15] == 20
@@ -264,9 +264,9 @@ def test_geometric_operations_go_both_ways(name):
 @pytest.mark.parametrize("amount", [-0.9, 0.9])
 def test_operations_do_the_same_to_every_frame(name, amount):
     frames = np.repeat(clip(1), 3, axis=0)
-    found = RAND_AUGMENT[name](frames, amount)
-    assert (found == found[:1]).all()
-    assert found.shape == frames.shape and found.dtype == np.uint8
+    result = RAND_AUGMENT[name](frames, amount)
+    assert (result == result[:1]).all()
+    assert result.shape == frames.shape and result.dtype == np.uint8
 
 
 def test_operations_are_drawn_evenly_and_in_both_directions(monkeypatch):
@@ -287,14 +287,14 @@ def test_operations_are_drawn_evenly_and_in_both_directions(monkeypatch):
 
 def test_erasing_puts_one_box_into_all_frames():
     frames = clip(4, 40, 60)
-    found = augment.random_erasing(frames, generator(), probability=1)
-    changed = (found != frames).any((0, 3))
+    erased = augment.random_erasing(frames, generator(), probability=1)
+    changed = (erased != frames).any((0, 3))
     rows, columns = (np.flatnonzero(changed.any(axis)) for axis in (1, 0))
     box = np.s_[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    assert (found[box] == MEAN_COLOR).all()
+    assert (erased[box] == MEAN_COLOR).all()
     expected = frames.copy()
     expected[box] = MEAN_COLOR
-    assert (found == expected).all()
+    assert (erased == expected).all()
 
 
 def test_erased_boxes_keep_to_their_probability_area_and_aspect():
@@ -320,8 +320,8 @@ def test_erased_boxes_keep_to_their_probability_area_and_aspect():
 
 def test_erased_flow_has_no_motion():
     flow = np.zeros((2, 20, 20, 2), np.uint8)
-    found = augment.random_erasing(flow, generator(), probability=1)
-    assert set(np.unique(found)) == {0, 128}
+    erased = augment.random_erasing(flow, generator(), probability=1)
+    assert set(np.unique(erased)) == {0, 128}
 
 
 @pytest.mark.parametrize(
@@ -333,6 +333,6 @@ def test_clips_are_not_changed_in_place_and_draws_are_the_generators(change):
     results = [change(mirrored, generator(seed)) for seed in (0, 0, 1, 2, 3)]
     assert (mirrored == before).all()
     assert (results[0] == results[1]).all()
-    assert any((results[0] != other).any() for other in results[2:])
-    for found in results:
-        assert found.shape == mirrored.shape and found.dtype == np.uint8
+    assert any((results[0] != result).any() for result in results[2:])
+    for result in results:
+        assert result.shape == mirrored.shape and result.dtype == np.uint8

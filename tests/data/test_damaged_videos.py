@@ -118,9 +118,9 @@ def check_any_frames(data, sets=8, turn=lambda frames: frames):
     assert decode.num_frames(data) == len(expected)
 
 
-def close(one, other, levels):
+def close(frame, original, levels):
     """Whether pictures show the same, as well as a lossy codec can."""
-    return np.abs(one.astype(int) - other).mean() < levels
+    return np.abs(frame.astype(int) - original).mean() < levels
 
 
 @pytest.mark.parametrize("name", FINE)
@@ -191,9 +191,9 @@ def test_a_file_with_garbage_in_it_gives_what_decoding_gives(name, seed):
 @pytest.mark.parametrize("length", [1, 40, 1000])
 @pytest.mark.parametrize("name", ["hevc", "hevc in mkv", "vp8", "av1", "motion jpeg"])
 def test_damage_ends_in_frames_or_in_a_refusal(name, length):
-    whole = make(FINE[name])
+    intact = make(FINE[name])
     for seed in range(6):
-        data = damaged(whole, seed, length)
+        data = damaged(intact, seed, length)
         try:
             frames = decode.read_frames(data, [2, 0, 5])
         except decode.DecodeError as error:

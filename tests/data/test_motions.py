@@ -54,8 +54,8 @@ def test_a_clip_backwards_is_the_opposite_motion_frame_for_frame(label):
 def test_a_name_says_where_the_object_goes(label):
     frames = clip(label)
     moved = center(frames[-1], background()) - center(frames[0], background())
-    named = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1)}
-    expected = np.sum([named[word] for word in label.split()[1:]], axis=0)
+    directions = {"right": (1, 0), "left": (-1, 0), "down": (0, 1), "up": (0, -1)}
+    expected = np.sum([directions[word] for word in label.split()[1:]], axis=0)
     # The path's 20 to 36 pixels, less what the picture's edge cuts off.
     np.testing.assert_array_equal(np.sign(np.where(np.abs(moved) > 8, moved, 0)), expected)
 
@@ -78,13 +78,13 @@ def test_clockwise_is_clockwise_on_the_screen():
 def test_one_frame_looks_the_same_in_every_class():
     """Places and sizes of a random frame, over 80 clips, differ less than chance allows."""
     rng = np.random.default_rng(0)
-    found = {}
+    places = {}
     for label in ("moving right", "moving up", "rotating clockwise", "growing"):
         frames = [(clip(label, seed)[rng.integers(24)], background(seed)) for seed in range(80)]
         sizes = [[area(*pair) ** 0.5 / 10] for pair in frames]
-        found[label] = np.hstack([[center(*pair) for pair in frames], sizes])
-    everything = np.concatenate(list(found.values()))
-    for values in found.values():
+        places[label] = np.hstack([[center(*pair) for pair in frames], sizes])
+    everything = np.concatenate(list(places.values()))
+    for values in places.values():
         # Four standard errors of a mean of 80, and 30 % of a standard deviation.
         error = everything.std(0) / 80**0.5
         assert (np.abs(values.mean(0) - everything.mean(0)) < 4 * error).all()

@@ -57,10 +57,10 @@ def train_batches(source, count, shard=(0, 1), threads=2, seed=0, transform=TRAI
 
 
 def assert_same(batches, others):
-    for batch, other in zip(batches, others, strict=True):
-        assert batch.keys() == other.keys()
+    for batch, again in zip(batches, others, strict=True):
+        assert batch.keys() == again.keys()
         for key in batch:
-            np.testing.assert_array_equal(batch[key], other[key])
+            np.testing.assert_array_equal(batch[key], again[key])
 
 
 def test_a_training_batch_has_the_promised_shapes(videos):
@@ -90,9 +90,9 @@ def test_the_seed_decides_and_threads_do_not(videos):
 
 @pytest.mark.parametrize("processes", [2, 4])
 def test_global_batches_are_the_same_for_any_number_of_processes(damaged, processes):
-    whole = train_batches(damaged, 5)
+    all_batches = train_batches(damaged, 5)
     parts = [train_batches(damaged, 5, (process, processes)) for process in range(processes)]
-    for step, batch in enumerate(whole):
+    for step, batch in enumerate(all_batches):
         for key in batch:
             shares = np.concatenate([part[step][key] for part in parts])
             np.testing.assert_array_equal(shares, batch[key])
@@ -116,11 +116,11 @@ def test_a_run_of_three_processes_goes_on_in_two(damaged):
         return [[next(loader) for loader in loaders] for _ in range(2)]
 
     first, second = shares(3, 2), shares(2, 4)
-    whole = list(itertools.islice(iter(pipeline.train_loader(damaged, TRAIN, 6, 0, 1)), 6))
-    for batch, parts in zip(whole[2:], first + second, strict=True):
+    all_batches = list(itertools.islice(iter(pipeline.train_loader(damaged, TRAIN, 6, 0, 1)), 6))
+    for batch, parts in zip(all_batches[2:], first + second, strict=True):
         joined = {key: np.concatenate([part[key] for part in parts]) for key in batch}
         assert_same([batch], [joined])
-    assert (np.concatenate([batch["bad"] for batch in whole[2:]]) >= 0).any()
+    assert (np.concatenate([batch["bad"] for batch in all_batches[2:]]) >= 0).any()
 
 
 def test_an_unreadable_training_video_is_replaced_and_reported(damaged):
@@ -201,10 +201,10 @@ def test_augmentation_changes_colours_and_not_the_size(colors):
 
 def test_augmented_samples_are_the_same_for_any_number_of_threads_and_processes(videos):
     transform = TrainTransform(*USUAL, (0.4, 0.4, 0.4, 0.1), (2, 9), 0.5)
-    whole = train_batches(videos, 4, threads=0, transform=transform)
-    assert_same(whole, train_batches(videos, 4, threads=3, transform=transform))
+    all_batches = train_batches(videos, 4, threads=0, transform=transform)
+    assert_same(all_batches, train_batches(videos, 4, threads=3, transform=transform))
     part = train_batches(videos, 4, (1, 2), transform=transform)
-    for batch, share in zip(whole, part, strict=True):
+    for batch, share in zip(all_batches, part, strict=True):
         np.testing.assert_array_equal(share["clip"], batch["clip"][2:])
 
 

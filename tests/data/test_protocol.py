@@ -81,8 +81,8 @@ def test_views_put_the_crop_outermost_then_the_clip():
     views = read_views(data, SMALL)
     frames = transforms.resize_short_side(decoded(data), 32)  # 32 x 43
     assert views.shape == SMALL.shape == (9, 4, 32, 32, 3)
-    lefts = (0, 10, 5)  # 11 pixels to spare, of which the reference leaves the last
-    starts = (0, 16, 33)  # 33 / 2 rounded to even, as in the reference
+    lefts = (0, 10, 5)  # 11 pixels to spare, of which MMAction2 leaves the last
+    starts = (0, 16, 33)  # 33 / 2 rounded to even, as in MMAction2
     for view, (left, start) in zip(views, [(x, s) for x in lefts for s in starts], strict=True):
         np.testing.assert_array_equal(view, frames[start : start + 7 : 2, :, left : left + 32])
 
@@ -171,8 +171,8 @@ def test_views_of_flow_stack_x_and_y_of_frames_in_a_row(tmp_path):
     views = read_views(video, protocol)
     assert views.shape == protocol.shape == (1, 2, 8, 12, 6)
     for i, channel in itertools.product(range(6), range(2)):
-        found = views[0, i // 3, ..., 2 * (i % 3) + channel]
-        np.testing.assert_array_equal(found, frames[i, ..., channel])
+        pixels = views[0, i // 3, ..., 2 * (i % 3) + channel]
+        np.testing.assert_array_equal(pixels, frames[i, ..., channel])
 
 
 def test_in_mirrored_crops_of_flow_x_points_the_other_way(tmp_path):

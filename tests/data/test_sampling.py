@@ -1,4 +1,4 @@
-"""Frame numbers: the reference's own rows in test mode, its rules in training."""
+"""Frame numbers: MMAction2's own rows in test mode, its rules in training."""
 
 import gzip
 import json
@@ -22,41 +22,41 @@ def sample_frames(row):
     return sampling.clips(n, clip_len, row["frame_interval"], num_clips, past_end)
 
 
-def test_sample_frames_equals_every_row_of_the_reference():
-    found = rows("SampleFrames")
-    for row in found:
+def test_sample_frames_equals_every_row_of_mmaction2():
+    known_rows = rows("SampleFrames")
+    for row in known_rows:
         assert sample_frames(row).ravel().tolist() == row["frames"], row
-    assert len(found) == 168
+    assert len(known_rows) == 168
 
 
-def test_dense_sample_frames_equals_every_row_of_the_reference():
-    found = rows("DenseSampleFrames")
-    for row in found:
+def test_dense_sample_frames_equals_every_row_of_mmaction2():
+    known_rows = rows("DenseSampleFrames")
+    for row in known_rows:
         n, clip_len, interval = row["total_frames"], row["clip_len"], row["frame_interval"]
         if clip_len == 1:
             clip_len, interval = row["num_clips"], row["sample_range"] // row["num_clips"]
         frames = sampling.dense(n, clip_len, interval, row["num_sample_positions"])
         assert frames.ravel().tolist() == row["frames"], row
-    assert len(found) == 21
+    assert len(known_rows) == 21
 
 
-def test_uniform_sample_equals_every_row_of_the_reference():
-    found = rows("UniformSample")
-    for row in found:
+def test_uniform_sample_equals_every_row_of_mmaction2():
+    known_rows = rows("UniformSample")
+    for row in known_rows:
         frames = sampling.uniform(row["total_frames"], row["clip_len"], row["num_clips"])
         assert frames.ravel().tolist() == row["frames"], row
-    assert len(found) == 14
+    assert len(known_rows) == 14
 
 
-def test_clips_at_a_frame_rate_equal_every_row_of_the_reference():
+def test_clips_at_a_frame_rate_equal_every_row_of_mmaction2():
     with gzip.open(PARITY / "target_fps.json.gz") as file:
-        found = json.load(file)
-    for row in found:
+        known_rows = json.load(file)
+    for row in known_rows:
         counts = (row["total_frames"], row["clip_len"], row["frame_interval"], row["num_clips"])
         past_end = sampling.PAST_END[row["out_of_bound"]]
         frames = sampling.paced_clips(*counts, row["fps"] / 30, past_end)
         assert frames.ravel().tolist() == row["frames"], row
-    assert len(found) == 144
+    assert len(known_rows) == 144
 
 
 def test_centered_clips_lie_in_the_middles_of_equal_parts():
@@ -119,7 +119,7 @@ def test_training_segments_of_stacked_frames_take_frames_in_a_row():
     drawn = np.concatenate([sampling.random_segments(20, 3, rng, stack=2) for _ in range(200)])
     parts = drawn.reshape(-1, 3, 2)
     assert (parts[..., 1] == parts[..., 0] + 1).all()
-    # 20 - 2 + 1 = 19 places, 6 a part, as the reference's floor has it
+    # 20 - 2 + 1 = 19 places, 6 a part, as MMAction2's floor has it
     assert [sorted(set(column)) for column in parts[..., 0].T.tolist()] == [
         list(range(6)),
         list(range(6, 12)),
@@ -138,7 +138,7 @@ def test_training_clips_at_a_frame_rate_cover_the_same_time():
 def test_uniform_training_clips_take_a_frame_of_every_part_ends_included():
     rng = np.random.default_rng(0)
     drawn = np.concatenate([sampling.random_uniform(50, 8, rng) for _ in range(500)])
-    # the reference's, of 3000 draws
+    # MMAction2's, of 3000 draws
     assert drawn.min(0).tolist() == [0, 6, 12, 18, 24, 31, 37, 43]
     assert drawn.max(0).tolist() == [6, 12, 18, 24, 31, 37, 43, 49]
 

@@ -201,5 +201,5 @@ def test_arrays_are_encoded_as_pictures_without_tensorflow(encoding, tolerance):
     frames = np.zeros((2, 16, 16, 3), np.uint8)
     frames[..., 0], frames[1, ..., 2] = 200, 90
     stored = feature.encode_example(frames)
-    found = decode.read_frames(list(stored), [0, 1])
-    np.testing.assert_allclose(found.astype(int), frames, atol=tolerance)
+    decoded = decode.read_frames(list(stored), [0, 1])
+    np.testing.assert_allclose(decoded.astype(int), frames, atol=tolerance)

@@ -1,4 +1,4 @@
-"""Crops: the reference's figures for the test-time ones, rules for the random ones."""
+"""Crops: MMAction2's figures for the test-time ones, rules for the random ones."""
 
 import gzip
 import json
@@ -18,7 +18,7 @@ def seeded(text):
     return np.random.Generator(np.random.PCG64(zlib.crc32(text.encode())))
 
 
-# The reference enlarged its pictures by OpenCV's INTER_CUBIC, which computes in float32 and not
+# MMAction2 enlarged its pictures by OpenCV's INTER_CUBIC, which computes in float32 and not
 # alike on all processors. These are its pixels that exact arithmetic rounds the other way.
 ROUNDED_OTHERWISE = {
     (240, 320): [(120, 242, 2)],
@@ -39,7 +39,7 @@ def cubic_matrix(old, new):
     return matrix
 
 
-def reference_frames(height, width):
+def enlarged_frames(height, width):
     small = (height // 8 + 1, width // 8 + 1, 3)
     picture = seeded(f"image{height}x{width}").integers(0, 256, small).astype(float)
     rows, columns = cubic_matrix(small[0], height), cubic_matrix(small[1], width)
@@ -55,14 +55,14 @@ def blank(height, width):
     return np.zeros((2, height, width, 3), np.uint8)
 
 
-def reference_rows():
+def mmaction2_rows():
     with gzip.open(PIPELINE) as file:
         return json.load(file)["crops"]
 
 
-@pytest.mark.parametrize("row", reference_rows(), ids=lambda row: f"{row['height']}-{row['crop']}")
-def test_crops_equal_the_reference(row):
-    frames = reference_frames(row["height"], row["width"])
+@pytest.mark.parametrize("row", mmaction2_rows(), ids=lambda row: f"{row['height']}-{row['crop']}")
+def test_crops_equal_mmaction2_s(row):
+    frames = enlarged_frames(row["height"], row["width"])
     frames = transforms.resize_short_side(frames, row["short_side"])
     crops = transforms.CROPS[row["crop"]](frames, (row["size"], row["size"]))
     crops = np.concatenate(crops)

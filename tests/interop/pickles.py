@@ -18,7 +18,7 @@ def number(value: int) -> bytes:
     return b"\x8a\x09" + value.to_bytes(9, "little", signed=True)
 
 
-def named(name: str) -> bytes:
+def class_named(name: str) -> bytes:
     """Pushes what is behind "module.name"; the module may have dots."""
     module, _, name = name.rpartition(".")
     return f"c{module}\n{name}\n".encode()
@@ -37,7 +37,7 @@ def numbers(*values: int) -> bytes:
 
 
 def called(name: str, *args: bytes) -> bytes:
-    return named(name) + several(*args) + b"R"
+    return class_named(name) + several(*args) + b"R"
 
 
 def built(value: bytes, state: bytes) -> bytes:
@@ -50,7 +50,7 @@ def mapped(**items: bytes) -> bytes:
 
 def storage(kind: str, key: str, numel: int, *view: bytes) -> bytes:
     """A persistent id; the legacy format's has the view as well, None or a tuple."""
-    named_kind = named(f"torch.{kind}")
+    named_kind = class_named(f"torch.{kind}")
     return several(text("storage"), named_kind, text(key), text("cpu"), number(numel), *view) + b"Q"
 
 

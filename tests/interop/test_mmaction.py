@@ -14,7 +14,7 @@ CONFIG = {"name": "tsn", "num_classes": 4, "depth": 18, "stage_blocks": (1, 1), 
 
 
 def state_dict(config):
-    """Zeros under the reference's names, in PyTorch's layout."""
+    """Zeros under MMAction2's names, in PyTorch's layout."""
     model = jaxaction.build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
     return {
@@ -24,7 +24,7 @@ def state_dict(config):
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_names_are_the_references(name):
+def test_names_are_mmaction2_s(name):
     case = Case(name)
     model = jaxaction.build(mmaction.model_config(case.meta["model"]))
     paths = traverse_util.flatten_dict(abstract_variables(model))

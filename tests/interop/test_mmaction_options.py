@@ -1,4 +1,4 @@
-"""Each option that changes a network gives the reference's logits; others are named."""
+"""Each option that changes a network gives MMAction2's logits; others are named."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ def weights(row):
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_logits_with_this_option_are_the_references(name):
+def test_logits_with_this_option_are_mmaction2_s(name):
     row = OPTIONS[name]
     config = mmaction.model_config(row["model"])
     model = jaxaction.build(config)

@@ -81,11 +81,11 @@ def test_stacked_flow_has_two_channels_a_frame():
 
 def test_what_happens_past_the_end_and_the_frame_rate_are_taken_over():
     sampling = {"type": "SampleFrames", "clip_len": 8, "frame_interval": 8, "num_clips": 10}
-    found = run_settings(newer(sampling | {"out_of_bound_opt": "repeat_last", "target_fps": 30}))
-    assert (found["test.past_end"], found["test.target_fps"]) == ("repeat_last", 30.0)
-    assert "test.placement" not in found  # 1.x's is the usual one
+    values = run_settings(newer(sampling | {"out_of_bound_opt": "repeat_last", "target_fps": 30}))
+    assert (values["test.past_end"], values["test.target_fps"]) == ("repeat_last", 30.0)
+    assert "test.placement" not in values  # 1.x's is the usual one
 
 
 def test_uniform_sampling_is_taken_over():
-    found = run_settings(newer({"type": "UniformSample", "clip_len": 16, "num_clips": 2}))
-    assert found == {"test.sampling": "uniform", "test.clip_len": 16, "test.num_clips": 2}
+    values = run_settings(newer({"type": "UniformSample", "clip_len": 16, "num_clips": 2}))
+    assert values == {"test.sampling": "uniform", "test.clip_len": 16, "test.num_clips": 2}

@@ -21,9 +21,9 @@ from tests.interop.pickles import (
     NONE,
     built,
     called,
+    class_named,
     listed,
     mapped,
-    named,
     number,
     numbers,
     several,
@@ -192,7 +192,9 @@ def test_python_2_wrote_ordered_dicts_as_pairs_and_bytes_as_str(tmp_path):
 
 
 def test_source_beside_a_legacy_class_is_skipped(tmp_path):
-    source = several(text("module"), named("my.Net"), text("my.py"), text("class Net: ...")) + b"Q"
+    source = (
+        several(text("module"), class_named("my.Net"), text("my.py"), text("class Net: ...")) + b"Q"
+    )
     value = mapped(x=source + b")R", y=number(1))
     write_legacy(tmp_path / "a.pth", value, {})
     assert read_pth(tmp_path / "a.pth") == {"x": Dropped("my.Net"), "y": 1}
@@ -245,9 +247,11 @@ def test_storage_must_have_the_values_that_it_declares(tmp_path, numel):
     assert refused_value(tmp_path, value, data_0=SIX.tobytes()).startswith("is damaged")
 
 
-@pytest.mark.parametrize("owner", [number(0), NONE, called("my.Storage"), named("torch.float32")])
+@pytest.mark.parametrize(
+    "owner", [number(0), NONE, called("my.Storage"), class_named("torch.float32")]
+)
 def test_tensor_without_a_storage_is_refused(tmp_path, owner):
-    dtype = named("torch.float32")
+    dtype = class_named("torch.float32")
     place = (number(0), numbers(1), numbers(1), b"\x89", NONE)
     value = called("torch._utils._rebuild_tensor_v3", owner, *place, dtype)
     assert "a tensor without a storage" in refused_value(tmp_path, value)
@@ -326,7 +330,7 @@ def test_name_that_runs_code_is_refused_wherever_it_stands(tmp_path, name):
     module, _, last = name.rpartition(".")
     stack_global = text(module) + text(last) + b"\x93"
     instance = f"(i{module}\n{last}\n".encode()
-    for value in (named(name), stack_global, instance):
+    for value in (class_named(name), stack_global, instance):
         assert refused_value(tmp_path, value).startswith(f"would run {name};")
 
 
@@ -371,7 +375,7 @@ def test_attribute_of_a_known_name_is_not_looked_up(tmp_path, module, name):
     "owner", ["collections.OrderedDict", "numpy.dtype", "torch.float32", "my.Class"]
 )
 def test_getattr_gets_nothing(tmp_path, owner):
-    value = called("builtins.getattr", named(owner), text("__class__"))
+    value = called("builtins.getattr", class_named(owner), text("__class__"))
     for code in (value, value + several(text("x")) + b"R"):
         assert read_value(tmp_path, code) == Dropped("builtins.getattr")
 
@@ -379,22 +383,22 @@ def test_getattr_gets_nothing(tmp_path, owner):
 @pytest.mark.parametrize(
     "value",
     [
-        named("my.Class") + b")\x81",
-        named("my.Class") + several(number(1)) + b"}\x92",
-        named("my.Class") + b"(" + number(1) + number(2) + b"t\x81",
+        class_named("my.Class") + b")\x81",
+        class_named("my.Class") + several(number(1)) + b"}\x92",
+        class_named("my.Class") + b"(" + number(1) + number(2) + b"t\x81",
         called("my.Class", number(1)),
-        b"(" + named("my.Class") + number(1) + b"o",
+        b"(" + class_named("my.Class") + number(1) + b"o",
         b"(imy\nClass\n",
         built(called("my.Class"), mapped(a=number(1))),
-        built(called("my.Class"), several(NONE, mapped(__class__=named("my.Class")))),
-        built(named("my.Class"), several(NONE, mapped(__new__=named("my.function")))),
+        built(called("my.Class"), several(NONE, mapped(__class__=class_named("my.Class")))),
+        built(class_named("my.Class"), several(NONE, mapped(__new__=class_named("my.function")))),
         called("my.Class") + number(1) + b"a",
         called("my.Class") + b"(" + number(1) + number(2) + b"e",
         called("my.Class") + number(1) + number(2) + b"s",
         called("my.Class") + b"(" + number(1) + number(2) + b"u",
         called("my.Class") + b"(" + number(1) + b"\x90",
         called("my.Class") + b")R",
-        named("my.Class"),
+        class_named("my.Class"),
     ],
 )
 def test_unknown_class_swallows_every_opcode(tmp_path, value):
@@ -407,7 +411,7 @@ def test_unknown_class_swallows_every_opcode(tmp_path, value):
 @pytest.mark.parametrize("attribute", ["_function", "itemsize", "__class__", "__call__", "name"])
 def test_known_names_cannot_be_changed(tmp_path, name, attribute):
     state = several(mapped(**{attribute: number(1)}), mapped(**{attribute: number(1)}))
-    write_zip(tmp_path / "a.pth", mapped(x=built(named(name), state)))
+    write_zip(tmp_path / "a.pth", mapped(x=built(class_named(name), state)))
     assert list(read_pth(tmp_path / "a.pth")) == ["x"]
     test_tensors_have_the_values_that_were_saved("zip")
 
@@ -421,7 +425,9 @@ def test_state_is_not_set_on_arrays_or_tensors(tmp_path):
 
 def numpy_array(dtype: str, shape: tuple[int, ...], data: bytes) -> bytes:
     dtype = built(called("numpy.dtype", text(dtype)), several(number(3), text("<")))
-    array = called("numpy._core.multiarray._reconstruct", named("numpy.ndarray"), numbers(0), NONE)
+    array = called(
+        "numpy._core.multiarray._reconstruct", class_named("numpy.ndarray"), numbers(0), NONE
+    )
     return built(array, several(number(1), numbers(*shape), dtype, b"\x89", data))
 
 
@@ -481,7 +487,7 @@ BOMBS = {
         text("a" * 100_000) + b"q\x00",
         *[called("_codecs.encode", b"h\x00", text("latin1"))] * 100,
     ),
-    "many names": listed(*[named(f"my.class{i}") for i in range(2000)]),
+    "many names": listed(*[class_named(f"my.class{i}") for i in range(2000)]),
     "long name": text("a." * 100_000) + text("a") + b"\x93",
 }
 
@@ -492,10 +498,10 @@ def test_bomb_is_refused_soon_and_in_little_memory(tmp_path, name):
     size = os.path.getsize(tmp_path / "a.pth")
     tracemalloc.start()
     start = time.monotonic()
-    said = refusal(tmp_path / "a.pth")
+    message = refusal(tmp_path / "a.pth")
     seconds, peak = time.monotonic() - start, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert said.startswith("is damaged")
+    assert message.startswith("is damaged")
     assert seconds < 5  # a hundred times what it takes; unbounded ones need minutes
     assert peak < 20 * size + 10_000_000  # objects are larger than their opcodes
 
@@ -508,8 +514,8 @@ def test_dtype_of_an_unknown_byte_order_is_dropped_and_the_order_not_written_out
 
 def test_tuples_may_lie_in_each_other_but_not_very_deep(tmp_path):
     assert read_value(tmp_path, b")" + b"\x85" * 5) == ((((((),),),),),)
-    said = refused_value(tmp_path, b")" + b"\x85" * 201)
-    assert "too many tuples in each other" in said
+    message = refused_value(tmp_path, b")" + b"\x85" * 201)
+    assert "too many tuples in each other" in message
 
 
 @pytest.mark.parametrize("key", [numbers(*range(17)), several(numbers(1)), b"(\x91"])
@@ -528,8 +534,8 @@ def test_pickle_of_too_many_opcodes_is_refused(tmp_path, monkeypatch):
 
 
 def test_file_that_is_not_there_is_named(tmp_path):
-    said = refusal(tmp_path / "a.pth")
-    assert said == "can't be read (No such file or directory); give a .pth file"
+    message = refusal(tmp_path / "a.pth")
+    assert message == "can't be read (No such file or directory); give a .pth file"
 
 
 def test_folder_is_no_checkpoint(tmp_path):
@@ -542,7 +548,7 @@ def test_pipe_is_not_waited_for(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"", "is empty; download it again"),
         (b"\n <HTML>", "is a web page, not a checkpoint; download the file that it is about"),
@@ -550,13 +556,13 @@ def test_pipe_is_not_waited_for(tmp_path):
         (pickle.dumps({}), "is a pickle that torch.save did not write; give one that it wrote"),
     ],
 )
-def test_other_file_is_described(tmp_path, data, said):
+def test_other_file_is_described(tmp_path, data, message):
     (tmp_path / "a.pth").write_bytes(data)
-    assert refusal(tmp_path / "a.pth") == said
+    assert refusal(tmp_path / "a.pth") == message
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("web_page", "is a web page, not a checkpoint; download the file that it is about"),
         (
@@ -571,8 +577,8 @@ def test_other_file_is_described(tmp_path, data, said):
         ),
     ],
 )
-def test_file_that_is_no_state_dict_is_described(name, said):
-    assert refusal(FILES / f"{name}.pth") == said
+def test_file_that_is_no_state_dict_is_described(name, message):
+    assert refusal(FILES / f"{name}.pth") == message
 
 
 def test_value_that_is_no_dict_is_named(tmp_path):
@@ -605,10 +611,10 @@ def test_zip_bomb_is_refused_without_unpacking_it(tmp_path, method):
         archive.writestr("a/data/0", bytes(1000))
         archive.getinfo("a/data/0").file_size = 2**31
     tracemalloc.start()
-    said = refusal(tmp_path / "a.pth")
+    message = refusal(tmp_path / "a.pth")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert said.startswith("declares more bytes than it has") and peak < 1_000_000
+    assert message.startswith("declares more bytes than it has") and peak < 1_000_000
 
 
 # Damage
@@ -619,8 +625,8 @@ def test_flipped_bit_of_a_weight_is_noticed(tmp_path):
     write_zip(tmp_path / "a.pth", mapped(x=value), data_0=SIX.tobytes())
     data = (tmp_path / "a.pth").read_bytes()
     (tmp_path / "a.pth").write_bytes(data.replace(SIX.tobytes(), (SIX + 1).tobytes()))
-    said = "is damaged or cut off (BadZipFile: Bad CRC-32 for file 'archive/data/0');"
-    assert refusal(tmp_path / "a.pth").startswith(said)
+    message = "is damaged or cut off (BadZipFile: Bad CRC-32 for file 'archive/data/0');"
+    assert refusal(tmp_path / "a.pth").startswith(message)
 
 
 def test_missing_storage_is_named(tmp_path):

@@ -51,9 +51,13 @@ def assert_close(value, expected):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_logits_are_those_of_the_other_project(name):
-    case, model, found = network(name)
-    assert not found.fresh and not found.unused and len(found.matched) == len(case.state_dict())
-    logits = logits_of(model, found.variables, clips(case))
+    case, model, converted = network(name)
+    assert (
+        not converted.fresh
+        and not converted.unused
+        and len(converted.matched) == len(case.state_dict())
+    )
+    logits = logits_of(model, converted.variables, clips(case))
     ends_in_softmax = name == "pytorchvideo_r2plus1d_r50"
     assert_close(jax.nn.softmax(logits) if ends_in_softmax else logits, case["logits"])
 
@@ -68,13 +72,13 @@ def test_logits_of_an_image_network_are_torchvisions():
 
 
 def test_windows_of_a_larger_picture_have_the_logits_of_pytorchvideo():
-    case, model, found = network("pytorchvideo_slow_r50_at_256")
+    case, model, converted = network("pytorchvideo_slow_r50_at_256")
 
     def logits(variables, x):
         return view_logits(model, variables, x, (7, 7))
 
     run = jax.jit(logits, compiler_options=ONE_RUN)
-    assert_close(run(found.variables, clips(case)), case["logits"])
+    assert_close(run(converted.variables, clips(case)), case["logits"])
 
 
 def test_a_window_larger_than_the_features_is_refused():

@@ -1,4 +1,4 @@
-"""Every variant's weights under the reference's own names and shapes, there and back."""
+"""Every variant's weights under MMAction2's own names and shapes, there and back."""
 
 import gzip
 import json

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> int:
         _video_problems(lists, inspections, args.frames),
         _repeat_problems(lists),
         _copy_problems(lists, inspections, threads),
-        *(check_lists.label_problems(*item) for item in lists.items()),
+        *(check_lists.label_problems(file, rows) for file, rows in lists.items()),
     )
     for line in itertools.chain.from_iterable(problem_lines):
         report(line)

@@ -60,8 +60,8 @@ def test_stages_leave_unreadable_videos_out(folder, tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
     (tmp_path / "l.txt").write_text(f"bad.mp4 0\n{folder}/train0.mp4 0\n")
     transform = data.TrainTransform("clips", 2, 1, 20, "random", (16, 16), 0.5)
-    found = bench_rates.measure_stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
-    assert found.decode > 0 and found.total == sum(found)
+    stages = bench_rates.measure_stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
+    assert stages.decode > 0 and stages.total == sum(stages)
     (tmp_path / "l.txt").write_text("bad.mp4 0\n")
     with pytest.raises(InputError, match="none of the 1 videos can be read; the last: .*bad.mp4"):
         bench_rates.measure_stages(data.annotation_source(tmp_path / "l.txt"), transform, 0.05)
@@ -102,7 +102,7 @@ def test_threads_are_doubled_up_to_the_cores(cores, configured, counts):
 
 
 @pytest.mark.parametrize(
-    ("model", "configured", "said"),
+    ("model", "configured", "message"),
     [
         (20.0, 1, "the model is the bottleneck: 50.0 clips/s come from 1 thread, the step takes"),
         (20.0, 4, "the step takes 20.0; 1 thread would do"),
@@ -112,7 +112,7 @@ def test_threads_are_doubled_up_to_the_cores(cores, configured, counts):
         (400.0, 2, "85 % of a thread's time is decode"),
     ],
 )
-def test_the_verdict_names_the_bottleneck_and_the_threads(model, configured, said):
+def test_the_verdict_names_the_bottleneck_and_the_threads(model, configured, message):
     rates = Rates(STAGES, {1: 50.0, 2: 95.0, 4: 180.0}, model)
     verdict = bench.verdict(rates, configured, cores=4)
-    assert said in verdict and "\n" not in verdict
+    assert message in verdict and "\n" not in verdict

@@ -96,8 +96,8 @@ def test_videos_that_cannot_be_read_are_named_with_the_reason(folder, run):
 
 
 def test_a_file_that_was_cut_off_is_found_by_decoding_only(folder, run):
-    whole = encoded(count=60, path=folder / "whole.mp4", muxer={"movflags": "faststart"})
-    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    complete = encoded(count=60, path=folder / "whole.mp4", muxer={"movflags": "faststart"})
+    (folder / "cut.mp4").write_bytes(complete[: len(complete) // 2])
     written(folder, "l.txt", "whole.mp4 0", "cut.mp4 0")
     code, lines = run("l.txt")
     assert code == 1 and lines[0].startswith("l.txt:2: cut.mp4 is cut off or damaged: ")
@@ -122,9 +122,9 @@ def test_the_same_content_under_two_names_is_told(folder, run):
 
 
 def test_only_files_of_one_size_are_compared(folder, clips):
-    other = bytearray(clips[0])
-    other[-1] ^= 1
-    (folder / "same size.mp4").write_bytes(other)
+    changed = bytearray(clips[0])
+    changed[-1] ^= 1
+    (folder / "same size.mp4").write_bytes(changed)
     assert inspect_videos.find_copies([folder / "0.mp4", folder / "same size.mp4"], 2) == []
 
 
@@ -220,7 +220,7 @@ def test_paths_are_relative_to_the_root(folder, run):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["gone.txt"], "gone.txt does not exist"),
         (["none.txt"], "none of the 1 videos in none.txt exists .* set --root to the folder"),
@@ -233,12 +233,12 @@ def test_paths_are_relative_to_the_root(folder, run):
         (["l.txt", "--modality", "flow"], "l.txt lists videos .* --modality flow"),
     ],
 )
-def test_what_is_no_list_ends_with_one_line(folder, run, argv, said):
+def test_what_is_no_list_ends_with_one_line(folder, run, argv, message):
     written(folder, "l.txt", "0.mp4 0")
     written(folder, "none.txt", "gone.mp4 0")
     written(folder, "empty.txt", "# nothing")
     written(folder, "many.txt", "0.mp4 0", "1.mp4 1 0")
-    with pytest.raises(InputError, match=said) as error:
+    with pytest.raises(InputError, match=message) as error:
         run(*argv)
     assert "\n" not in str(error.value) and tempfile.gettempdir() not in str(error.value)
 

@@ -62,9 +62,9 @@ def moving(tmp_path):
 
 
 def grey(path):
-    found = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    assert found.ndim == 2 and found.dtype == np.uint8
-    return found.astype(float)
+    pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert pixels.ndim == 2 and pixels.dtype == np.uint8
+    return pixels.astype(float)
 
 
 def in_disc(picture, number, step):
@@ -83,18 +83,18 @@ def test_a_moving_disc_shows_in_the_direction_that_it_moves_in(tmp_path, step):
     assert run(tmp_path / "disc.mp4", "--out", tmp_path / "flow") == 0
     for number in range(1, 5):
         for axis, name in enumerate("xy"):
-            found = grey(tmp_path / "flow" / "disc" / f"{name}_{number:05}.jpg")
-            assert found.shape == (HEIGHT, WIDTH)
+            flow = grey(tmp_path / "flow" / "disc" / f"{name}_{number:05}.jpg")
+            assert flow.shape == (HEIGHT, WIDTH)
             # 6.4 levels a pixel; the estimate is good to some tenths of a pixel.
             expected = 127.5 + step[axis] / 20 * 127.5
-            assert in_disc(found, number, step) == pytest.approx(expected, abs=2)
-            assert found[-8:, -8:] == pytest.approx(128, abs=1.5)  # the background rests
+            assert in_disc(flow, number, step) == pytest.approx(expected, abs=2)
+            assert flow[-8:, -8:] == pytest.approx(128, abs=1.5)  # the background rests
 
 
 def test_bound_sets_the_scale(moving, tmp_path):
     run(moving, "--out", tmp_path / "flow", "--bound", 5)
-    found = in_disc(grey(tmp_path / "flow" / "right" / "x_00002.jpg"), 2, (2, 0))
-    assert found == pytest.approx(127.5 + 2 / 5 * 127.5, abs=6)
+    level = in_disc(grey(tmp_path / "flow" / "right" / "x_00002.jpg"), 2, (2, 0))
+    assert level == pytest.approx(127.5 + 2 / 5 * 127.5, abs=6)
 
 
 def test_levels_are_linear_and_no_motion_is_128():
@@ -120,17 +120,17 @@ def test_rgb_writes_every_frame_too(moving, tmp_path):
     folder = tmp_path / "flow" / "right"
     assert len(list(folder.glob("x_*"))) == 4 and len(list(folder.glob("img_*"))) == 5
     frame = decode.read_frames(moving, [4])[0].astype(float)
-    found = cv2.imread(str(folder / "img_00005.jpg"), cv2.IMREAD_COLOR_RGB)
+    picture = cv2.imread(str(folder / "img_00005.jpg"), cv2.IMREAD_COLOR_RGB)
     # JPEG loses much of the noise's colour, but nothing of its mean.
-    assert found.mean((0, 1)) == pytest.approx(frame.mean((0, 1)), abs=1)
-    assert np.abs(found - frame).mean() < 0.5 * np.abs(found[..., ::-1] - frame).mean()
+    assert picture.mean((0, 1)) == pytest.approx(frame.mean((0, 1)), abs=1)
+    assert np.abs(picture - frame).mean() < 0.5 * np.abs(picture[..., ::-1] - frame).mean()
 
 
 def test_short_side_resizes_first(moving, tmp_path):
     run(moving, "--out", tmp_path / "flow", "--short-side", 2 * HEIGHT)
-    found = grey(tmp_path / "flow" / "right" / "x_00001.jpg")
-    assert found.shape == (2 * HEIGHT, 2 * WIDTH)
-    assert found[40:80, 40:80].mean() == pytest.approx(127.5 + 4 / 20 * 127.5, abs=2)
+    flow = grey(tmp_path / "flow" / "right" / "x_00001.jpg")
+    assert flow.shape == (2 * HEIGHT, 2 * WIDTH)
+    assert flow[40:80, 40:80].mean() == pytest.approx(127.5 + 4 / 20 * 127.5, abs=2)
 
 
 def test_reading_in_pieces_and_in_threads_changes_nothing(tmp_path, monkeypatch):
@@ -139,19 +139,19 @@ def test_reading_in_pieces_and_in_threads_changes_nothing(tmp_path, monkeypatch)
     run(*videos, "--out", tmp_path / "whole", "--threads", 1)
     monkeypatch.setattr(flow_frames, "_CHUNK_BYTES", 1)  # 8 frames at once
     run(*videos, "--out", tmp_path / "pieces", "--threads", 3)
-    whole = bytes_below(tmp_path / "whole")
-    assert len(whole) == 2 * (19 + 18 + 17) and whole == bytes_below(tmp_path / "pieces")
+    in_one_go = bytes_below(tmp_path / "whole")
+    assert len(in_one_go) == 2 * (19 + 18 + 17) and in_one_go == bytes_below(tmp_path / "pieces")
 
 
 def test_folders_are_named_by_the_path_below_root(moving, tmp_path):
-    other = write_video(tmp_path / "videos" / "run fast" / "right.2.mp4", disc_frames((1, 0)))
-    run(moving, other, "--out", tmp_path / "flow", "--root", tmp_path / "videos")
+    second = write_video(tmp_path / "videos" / "run fast" / "right.2.mp4", disc_frames((1, 0)))
+    run(moving, second, "--out", tmp_path / "flow", "--root", tmp_path / "videos")
     assert (tmp_path / "flow" / "right" / "x_00004.jpg").is_file()
     assert (tmp_path / "flow" / "run fast" / "right.2" / "x_00004.jpg").is_file()
 
 
 def test_resuming_leaves_finished_folders_and_redoes_others(moving, tmp_path, capsys):
-    other = write_video(tmp_path / "videos" / "down.mp4", disc_frames((0, 2)))
+    second = write_video(tmp_path / "videos" / "down.mp4", disc_frames((0, 2)))
     out = tmp_path / "flow"
     run(moving, "--out", out)
     marked = out / "right" / "y_00002.jpg"
@@ -160,14 +160,14 @@ def test_resuming_leaves_finished_folders_and_redoes_others(moving, tmp_path, ca
     (out / "down.incomplete" / "x_00001.jpg").write_bytes(b"half")
     (out / "down.incomplete" / "x_00099.jpg").write_bytes(b"of another version")
     capsys.readouterr()
-    assert run(moving, other, "--out", out) == 0
+    assert run(moving, second, "--out", out) == 0
     assert marked.read_bytes() == b"as it was left"
     assert sorted(path.name for path in out.iterdir()) == ["down", "flow.json", "right"]
     assert len(list((out / "down").iterdir())) == 8
     assert grey(out / "down" / "x_00001.jpg").shape == (HEIGHT, WIDTH)
-    said = capsys.readouterr()
-    assert said.out == f"{out}: 8 flow frames of 2 videos\n"
-    assert "2/2 videos, 4 new flow frames" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == f"{out}: 8 flow frames of 2 videos\n"
+    assert "2/2 videos, 4 new flow frames" in printed.err
 
 
 def test_what_is_interrupted_never_looks_finished(moving, tmp_path):
@@ -247,9 +247,9 @@ def test_unreadable_videos_are_named_and_counted_at_the_end(moving, tmp_path, ca
     tiny = write_video(tmp_path / "tiny.mp4", disc_frames((1, 0))[:, :30])
     videos = (tmp_path / "torn.mp4", moving, tmp_path / "gone.mp4", single, tiny)
     assert run(*videos, "--out", tmp_path / "flow") == 0
-    said = capsys.readouterr()
-    assert said.out.endswith("4 flow frames of 1 videos; 4 can't be read, left out\n")
-    last = said.err.splitlines()[-4:]
+    printed = capsys.readouterr()
+    assert printed.out.endswith("4 flow frames of 1 videos; 4 can't be read, left out\n")
+    last = printed.err.splitlines()[-4:]
     for line, name in zip(last, ("torn", "gone", "single", "tiny"), strict=True):
         assert f"{name}.mp4" in line
     assert "has one frame; flow needs two" in last[2]
@@ -258,15 +258,15 @@ def test_unreadable_videos_are_named_and_counted_at_the_end(moving, tmp_path, ca
 
 
 def test_a_video_that_is_cut_off_is_named(moving, tmp_path, capsys):
-    whole = write_video(
+    cut = write_video(
         tmp_path / "cut.mp4", disc_frames((1, 0), 30), options={"movflags": "faststart"}
     )
-    whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    run(whole, moving, "--out", tmp_path / "flow")
-    left = 1 + len(list((tmp_path / "flow" / "cut").glob("x_*")))
-    assert 1 < left < 27
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    run(cut, moving, "--out", tmp_path / "flow")
+    num_left = 1 + len(list((tmp_path / "flow" / "cut").glob("x_*")))
+    assert 1 < num_left < 27
     (line,) = (line for line in capsys.readouterr().err.splitlines() if "cut off" in line)
-    assert line == f"{whole} is cut off or damaged: {left} of 30 frames can be decoded"
+    assert line == f"{cut} is cut off or damaged: {num_left} of 30 frames can be decoded"
 
 
 def test_no_readable_video_at_all_is_an_error_of_one_line(tmp_path):
@@ -292,9 +292,9 @@ def test_where_there_is_no_flow_nothing_is_left(moving, tmp_path):
 
 def test_two_videos_never_share_a_folder(moving, tmp_path):
     out = ("--out", tmp_path / "flow")
-    other = moving.parent / "right.avi"
+    same_name = moving.parent / "right.avi"
     with pytest.raises(InputError, match="right.mp4 and .*right.avi would share the folder right"):
-        run(moving, other, *out)
+        run(moving, same_name, *out)
     inside = moving.parent / "right" / "other.mp4"
     with pytest.raises(InputError, match="would share the folder right; rename one"):
         run(inside, moving, *out, "--root", moving.parent)
@@ -305,8 +305,8 @@ def test_two_videos_never_share_a_folder(moving, tmp_path):
 def test_settings_stay_those_of_the_folder(moving, tmp_path):
     out = tmp_path / "flow"
     run(moving, "--out", out, "--rgb")
-    about = json.loads((out / "flow.json").read_text())
-    assert (about["bound"], about["short_side"], about["rgb"]) == (20, 0, True)
+    settings = json.loads((out / "flow.json").read_text())
+    assert (settings["bound"], settings["short_side"], settings["rgb"]) == (20, 0, True)
     message = "holds flow of --bound 20 --short-side 0 with --rgb, not --bound 10 .* without --rgb"
     with pytest.raises(InputError, match=message):
         run(moving, "--out", out, "--bound", 10)
@@ -328,9 +328,9 @@ def test_what_cannot_be_written_ends_in_one_line(moving, tmp_path):
     out = tmp_path / "flow"
     run(moving, "--out", out)
     (out / "sub").write_text("a file")
-    other = write_video(moving.parent / "sub" / "down.mp4", disc_frames((0, 1), 2))
+    nested = write_video(moving.parent / "sub" / "down.mp4", disc_frames((0, 1), 2))
     with pytest.raises(InputError, match="down can't be written .*what is finished stays"):
-        run(other, "--out", out, "--root", moving.parent)
+        run(nested, "--out", out, "--root", moving.parent)
 
 
 @pytest.mark.parametrize(

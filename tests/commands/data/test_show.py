@@ -51,15 +51,15 @@ def run(folder, tmp_path):
 @pytest.fixture
 def titles(monkeypatch):
     """What is written above the rows of the sheets that are drawn."""
-    found, draw = [], show_sheet.draw
+    titles, draw = [], show_sheet.draw
 
     def drawing(heading, rows):
         rows = list(rows)
-        found.extend(row.title for row in rows)
+        titles.extend(row.title for row in rows)
         return draw(heading, rows)
 
     monkeypatch.setattr(show_sheet, "draw", drawing)
-    return found
+    return titles
 
 
 def pictures(sheet, row, count, height=16, width=16):
@@ -134,15 +134,15 @@ def test_nothing_is_overwritten_unless_told(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "message"),
     [
         (["--out", "sheet.jpg"], "name it sheet.jpg.png"),
         (["--out", "no/such/s.png"], "its folder does not exist"),
         (["--videos", "0"], "--videos 0: give 1 or more"),
     ],
 )
-def test_arguments_that_make_no_sheet_are_refused(run, argv, said):
-    with pytest.raises(InputError, match=said):
+def test_arguments_that_make_no_sheet_are_refused(run, argv, message):
+    with pytest.raises(InputError, match=message):
         run(*argv)
 
 
@@ -154,8 +154,8 @@ def clip(count, channels=3, size=(16, 16)):
 
 def test_of_a_long_clip_some_frames_are_drawn_with_the_first_and_the_last():
     sheet = show_sheet.draw("", [Row("", clip(32), 3)])
-    found = [int(picture[0, 0, 0]) // 3 for picture in pictures(sheet, 0, 8)]
-    assert found == [0, 4, 9, 13, 18, 22, 27, 31]
+    frame_numbers = [int(picture[0, 0, 0]) // 3 for picture in pictures(sheet, 0, 8)]
+    assert frame_numbers == [0, 4, 9, 13, 18, 22, 27, 31]
     assert sheet.shape[1] == 8 * (16 + GAP)
 
 
@@ -168,8 +168,8 @@ def test_flow_is_drawn_in_grey_with_x_above_y():
 
 def test_stacked_frames_are_drawn_one_after_the_other():
     sheet = show_sheet.draw("", [Row("", clip(2, channels=6), 2)])
-    found = [int(picture[0, 0, 0]) for picture in pictures(sheet, 0, 6)]
-    assert found == [0, 2, 4, 6, 8, 10]  # x of each
+    values = [int(picture[0, 0, 0]) for picture in pictures(sheet, 0, 6)]
+    assert values == [0, 2, 4, 6, 8, 10]  # x of each
 
 
 def test_large_pictures_are_made_smaller():

@@ -78,14 +78,15 @@ def test_every_video_is_stored_or_named_with_the_reason(tmp_path, capsys):
 def test_a_video_that_is_cut_off_is_stored_and_noted(tmp_path, capsys, flags):
     root = write(tmp_path / "in", FOLDERS)
     cut = root / "train/archery/cut.mp4"
-    whole = encoded(count=60, path=cut, muxer={"movflags": "faststart"})
-    cut.write_bytes(whole[: len(whole) // 2])
+    complete = encoded(count=60, path=cut, muxer={"movflags": "faststart"})
+    cut.write_bytes(complete[: len(complete) // 2])
     report = run("kinetics/400", root, tmp_path, *flags)
     frames = {id: frames for id, _, frames in contents("kinetics/400", "train", tmp_path)}
-    left = frames["train/archery/cut.mp4"]
-    assert 0 < left < 50
+    num_left = frames["train/archery/cut.mp4"]
+    assert 0 < num_left < 50
     assert report["notes"] == [
-        f"train: train/archery/cut.mp4 is cut off or damaged: {left} of 60 frames can be decoded"
+        "train: train/archery/cut.mp4 is cut off or damaged:"
+        f" {num_left} of 60 frames can be decoded"
     ]
     splits = report["splits"]
     assert [splits[name]["damaged"] for name in ("train", "validation")] == [1, 0]
@@ -114,8 +115,8 @@ def test_several_shards_keep_the_order_of_the_list(tmp_path, monkeypatch):
     files = {f"train/archery/{i}.mp4": 1 + i for i in range(7)}
     files["train/archery/2.mp4"] = files["train/archery/3.mp4"] = b""  # a whole shard
     run("kinetics/400", write(tmp_path / "in", files), tmp_path, "--threads", "3")
-    found = contents("kinetics/400", "train", tmp_path)
-    assert [frames for _, _, frames in found] == [1, 2, 5, 6, 7]
+    records = contents("kinetics/400", "train", tmp_path)
+    assert [frames for _, _, frames in records] == [1, 2, 5, 6, 7]
     names = sorted(path.name for path in (tmp_path / "kinetics/400/1.0.0").glob("*array_record*"))
     assert names == [f"kinetics-train.array_record-0000{i}-of-00003" for i in range(3)]
 
@@ -168,7 +169,7 @@ def test_a_name_without_its_config_is_told_which_there_are(tmp_path):
 
 
 def test_videos_run_ahead_no_further_than_they_may():
-    started, found, most = [], [], 0
+    started, results, most_waiting = [], [], 0
 
     def work(item):
         started.append(item)
@@ -176,10 +177,10 @@ def test_videos_run_ahead_no_further_than_they_may():
         return item
 
     for item in in_order(work, range(40), threads=4, ahead=6):
-        most = max(most, len(started) - len(found))
-        found.append(item)
-    assert found == list(range(40))
-    assert most <= 6
+        most_waiting = max(most_waiting, len(started) - len(results))
+        results.append(item)
+    assert results == list(range(40))
+    assert most_waiting <= 6
 
 
 def test_progress_tells_rate_and_time_left(capsys, monkeypatch):

@@ -92,15 +92,15 @@ def test_sound_alone_is_refused(store, gop):
 
 
 def test_every_gop_th_frame_is_a_key_frame_and_none_is_a_b_frame(store):
-    found = frames_of(store(encoded(count=23, bf="3"), gop=5).data)
-    assert [i for i, frame in enumerate(found) if frame.key_frame] == [0, 5, 10, 15, 20]
+    frames = frames_of(store(encoded(count=23, bf="3"), gop=5).data)
+    assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 5, 10, 15, 20]
     kinds = av.video.frame.PictureType
-    assert {frame.pict_type for frame in found} == {kinds.I, kinds.P}
+    assert {frame.pict_type for frame in frames} == {kinds.I, kinds.P}
 
 
 def test_key_frames_of_the_source_do_not_come_again(store):
-    found = frames_of(store(encoded(count=9, g="2"), gop=6).data)
-    assert [i for i, frame in enumerate(found) if frame.key_frame] == [0, 6]
+    frames = frames_of(store(encoded(count=9, g="2"), gop=6).data)
+    assert [i for i, frame in enumerate(frames) if frame.key_frame] == [0, 6]
 
 
 @pytest.mark.parametrize(

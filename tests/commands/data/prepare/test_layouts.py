@@ -207,7 +207,7 @@ def test_something_something_s_test_videos_count_with_their_answers(tmp_path):
 @pytest.fixture
 def hmdb51(tmp_path):
     lines = "first (1).avi 1 \nsecond#2.avi 2 \nunused.avi 0 \n\n"
-    other = lines.replace(" 1", " 9").replace(" 2", " 1").replace(" 9", " 2")
+    third_split = lines.replace(" 1", " 9").replace(" 2", " 1").replace(" 9", " 2")
     files = {
         f"org/{name}/{video}": clip(3 + i, "avi", "mpeg4")
         for name in ("wave", "kick_ball")
@@ -215,7 +215,7 @@ def hmdb51(tmp_path):
     }
     for name in ("wave", "kick_ball"):
         files[f"testTrainMulti_7030_splits/{name}_test_split1.txt"] = lines
-        files[f"testTrainMulti_7030_splits/{name}_test_split3.txt"] = other
+        files[f"testTrainMulti_7030_splits/{name}_test_split3.txt"] = third_split
     return write(tmp_path / "in", files)
 
 

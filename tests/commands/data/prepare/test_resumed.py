@@ -60,8 +60,8 @@ def test_finished_shards_are_not_done_again(tmp_path, root, prepared_files, caps
     assert "4 of 7 videos are done already" in capsys.readouterr().err
     assert [frames for *_, frames in contents("kinetics/400", "train", tmp_path)] == [*range(1, 8)]
     assert sorted(os.listdir(tmp_path / "kinetics/400")) == ["1.0.0"]
-    left = {path.name for path in (tmp_path / "kinetics/400/1.0.0").iterdir()}
-    assert not left & {"shards", "plan.json", "lock"}
+    names = {path.name for path in (tmp_path / "kinetics/400/1.0.0").iterdir()}
+    assert not names & {"shards", "plan.json", "lock"}
 
 
 def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
@@ -74,8 +74,8 @@ def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
     run("kinetics/400", root, tmp_path, "--threads", "1")
     # One thread hands a video over once four are under way or wait.
     assert sorted(prepared_files[0])[0] >= "33.mp4"
-    kept = 40 - len(prepared_files[0])
-    assert f"{kept} of 40 videos are done already" in capsys.readouterr().err
+    num_kept = 40 - len(prepared_files[0])
+    assert f"{num_kept} of 40 videos are done already" in capsys.readouterr().err
     assert len(contents("kinetics/400", "train", tmp_path)) == 40
 
 
@@ -189,8 +189,8 @@ def test_a_finished_data_set_is_never_written_over(tmp_path, root):
 
 def test_two_processes_don_t_write_the_same_data_set(tmp_path, root):
     (tmp_path / INCOMPLETE).mkdir(parents=True)
-    with open(tmp_path / INCOMPLETE / "lock", "w") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with open(tmp_path / INCOMPLETE / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="another process is preparing .*; wait for it"):
             run("kinetics/400", root, tmp_path)
 

@@ -136,13 +136,15 @@ def test_it_is_prepared_and_read_without_tensorflow(data_dir, files):
     lengths = {len(decoded(data)): name for name, data in files.items()}
     for source, groups in ((train, TRAIN), (test, TEST)):
         records = [source[i] for i in range(len(source))]
-        found = {lengths[decode.num_frames(record.video)]: record.label for record in records}
+        labels_by_clip = {
+            lengths[decode.num_frames(record.video)]: record.label for record in records
+        }
         expected = {
             f"v_{name}_{group}_c01.avi": label
             for name, label in CLASSES.items()
             for group in groups
         }
-        assert found == expected
+        assert labels_by_clip == expected
 
 
 def test_every_frame_is_the_file_s_in_256_pixels(data_dir, files):
@@ -150,9 +152,9 @@ def test_every_frame_is_the_file_s_in_256_pixels(data_dir, files):
     source = tfds_source(NAME, "train", data_dir)
     for i in range(len(source)):
         expected = by_length[decode.num_frames(source[i].video)]
-        found = decode.read_frames(source[i].video, range(len(expected)))
-        assert found.shape[1:] == (256, 256, 3)
-        for frame, original in zip(found, expected, strict=True):
+        frames = decode.read_frames(source[i].video, range(len(expected)))
+        assert frames.shape[1:] == (256, 256, 3)
+        for frame, original in zip(frames, expected, strict=True):
             # JPEG, and another scaling than OpenCV's; the next frame is 20 away.
             difference = frame - cv2.resize(original, (256, 256)).astype(float)
             assert np.sqrt(np.mean(difference**2)) < 12
