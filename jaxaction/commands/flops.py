@@ -131,14 +131,14 @@ def main(args: argparse.Namespace) -> int:
     checks.check_numbers(config)
     model, clip_shape = build.model(config), build.clip_shape(config)
     try:
-        found = count(model, clip_shape)
+        network = count(model, clip_shape)
     except ValueError as error:
         raise InputError(str(error)) from error
     print(f"{config.model.name} ({args.config}), a clip {by(clip_shape)}\n")
-    print(summary(found))
+    print(summary(network))
     print(_xla_line(xla_flops(model, clip_shape)))
     if args.layers:
-        print(f"\n{_table(found)}")
+        print(f"\n{_table(network)}")
     return 0
 
 
@@ -150,11 +150,14 @@ def _abstract_variables(model: nn.Module, clip_shape: Shape) -> dict[str, Any]:
 
 
 def _watch(calls: dict[_Path, _Call], call, args, kwargs, context):
-    """Puts a module's call into `calls` under its path, when it ends; for `intercept_methods`."""
+    """Puts a module's call into `calls` under its path when it ends; for `intercept_methods`.
+
+    Modules that return several arrays, such as SlowFast's backbone, are left out.
+    """
     output = call(*args, **kwargs)
-    if context.method_name == "__call__" and hasattr(output, "shape"):
-        kinds = (kind for base, kind in KINDS.items() if isinstance(context.module, base))
-        calls[context.module.path] = _Call(next(kinds, ""), args[0].shape, output.shape)
+    if context.method_name == "__call__" and isinstance(output, jax.Array):
+        kind = KINDS.get(type(context.module), "")
+        calls[context.module.path] = _Call(kind, args[0].shape, output.shape)
     return output
 
 
@@ -189,15 +192,15 @@ def _sizes(arrays: Iterable[Any]) -> int:
     return sum(x.size for x in arrays)
 
 
-def summary(found: Count) -> str:
+def summary(network: Count) -> str:
     """Lines with the stages' shapes, the products and the parameters."""
     with_head, without = (
         f"{macs / 1e9:.2f} GMACs ({2 * macs / 1e9:.2f} GFLOPs)"
-        for macs in (found.macs, found.macs_without_head)
+        for macs in (network.macs, network.macs_without_head)
     )
-    stages = columns([(path, by(shape)) for path, shape in found.stages.items()])
+    stages = columns([(path, by(shape)) for path, shape in network.stages.items()])
     totals = f"{with_head} with head, {without} without"
-    return f"{stages}\n\n{totals}\n{found.parameters / 1e6:.2f} M parameters"
+    return f"{stages}\n\n{totals}\n{network.parameters / 1e6:.2f} M parameters"
 
 
 def _xla_line(flops: float) -> str:
@@ -207,10 +210,10 @@ def _xla_line(flops: float) -> str:
     return f"XLA counts {flops / 1e9:.2f} GFLOPs in the program for {platform}"
 
 
-def _table(found: Count) -> str:
+def _table(network: Count) -> str:
     rows = [
         (layer.path, layer.kind, by(layer.kernel), by(layer.output), f"{layer.macs / 1e6:.2f}")
-        for layer in found.layers
+        for layer in network.layers
     ]
     return columns([("path", "kind", "kernel", "output", "MMACs"), *rows])
 

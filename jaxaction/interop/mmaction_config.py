@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxaction.errors import InputError
-from jaxaction.models import build, frozen
+from jaxaction.models import build, hashable
 from jaxaction.models.resnet import STAGE_BLOCKS
 
 # Options that say where weights come from; the network is the same with and without them.
@@ -336,7 +336,7 @@ def _per_stage(value: Any, stages: int) -> tuple:
 
 def _plain(value: Any) -> Any:
     """Lists as tuples, so that values compare; dicts stay dicts."""
-    return {**value} if isinstance(value, Mapping) else frozen(value)
+    return {**value} if isinstance(value, Mapping) else hashable(value)
 
 
 SLOW_PATHWAY = {

@@ -14,7 +14,6 @@ import jaxaction
 from jaxaction import data, train_state
 from jaxaction.config import build, checks
 from jaxaction.data import Protocol
-from jaxaction.models import remat
 from jaxaction.models.trainable import frozen_parameters
 from jaxaction.runtime import device_memory, sharding, xla_options
 from jaxaction.train_state import TrainState
@@ -107,7 +106,7 @@ def compile_step(
     jitted = jax.jit(
         step, in_shardings=(whole, split), out_shardings=(whole, whole), donate_argnums=0
     )
-    kinds = (config.train.deterministic, remat.is_used(parts.model))
+    kinds = (config.train.deterministic, parts.model.uses_remat)
     options = xla_options.for_training(*kinds)
     compiled = jitted.lower(state, _batch(config)).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")

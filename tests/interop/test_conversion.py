@@ -1,4 +1,4 @@
-"""Weights are fitted strictly, inflated as the reference does, and refused where they are wrong."""
+"""Weights are fitted strictly, inflated as MMAction2 does, and refused where they are wrong."""
 
 import jax
 import numpy as np
@@ -9,14 +9,14 @@ from jaxaction.errors import InputError
 from jaxaction.interop import conversion, layout, mmaction
 from jaxaction.interop.weights import read_weights, write_weights
 from jaxaction.models import abstract_variables
-from tests.reference import seeded_weight
+from tests.figures import seeded_weight
 
 TINY = {"num_classes": 4, "depth": 50, "stage_blocks": (1, 1), "width": 8}
 TSN = {"name": "tsn", **TINY}
 
 
 def weights(config):
-    """Seeded weights of a network under the reference's names."""
+    """Seeded weights of a network under MMAction2's names."""
     shapes = abstract_variables(jaxaction.build(config))
     names = mmaction.state_dict(jax.tree.map(lambda leaf: np.zeros(leaf.shape), shapes), config)
     kept = layout.without_counters(names)
@@ -79,7 +79,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
 
 
 def test_image_weights_go_into_2d_networks_as_they_are(image_network):
-    for name in ("tsn", "tsm"):  # TSM has wrappers in the reference's names
+    for name in ("tsn", "tsm"):  # TSM has wrappers in MMAction2's names
         found = conversion.convert(image_network, TINY | {"name": name})
         expected = mmaction.convert(weights(TSN), TSN)["params"]["backbone"]
         jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["backbone"], expected)
@@ -120,7 +120,7 @@ def test_factorised_convolutions_take_no_image_weights(image_network):
         conversion.convert(image_network, config)
 
 
-def test_networks_that_the_reference_does_not_have_do_not_go_there():
+def test_networks_that_mmaction2_does_not_have_do_not_go_there():
     config = {"name": "r2plus1d", **TINY, "depth": 18, "factorize": "torchvision"}
     with pytest.raises(
         InputError, match="MMAction2 has no network with model.factorize=torchvision"

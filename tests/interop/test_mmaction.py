@@ -7,28 +7,28 @@ from flax import traverse_util
 import jaxaction
 from jaxaction.interop import mmaction
 from jaxaction.models import abstract_variables
-from tests.reference import Case, case_names
+from tests.figures import Case, case_names
 
 NAME = "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb"
 CONFIG = {"name": "tsn", "num_classes": 4, "depth": 18, "stage_blocks": (1, 1), "width": 4}
 
 
 def state_dict(config):
-    """Zeros under the reference's names, in PyTorch's layout."""
+    """Zeros under MMAction2's names, in PyTorch's layout."""
     model = jaxaction.build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
     return {
-        mmaction.reference_key(model, path): np.zeros(mmaction.to_torch_shape(leaf.shape))
+        mmaction.mmaction_key(model, path): np.zeros(mmaction.to_torch_shape(leaf.shape))
         for path, leaf in shapes.items()
     }
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_names_are_the_references(name):
+def test_names_are_those_of_mmaction2(name):
     case = Case(name)
     model = jaxaction.build(mmaction.model_config(case.meta["model"]))
     paths = traverse_util.flatten_dict(abstract_variables(model))
-    assert {mmaction.reference_key(model, path) for path in paths} == set(case.meta["state_keys"])
+    assert {mmaction.mmaction_key(model, path) for path in paths} == set(case.meta["state_keys"])
 
 
 def test_convolutions_turn_to_frames_height_width_in_out():
