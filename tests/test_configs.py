@@ -202,7 +202,7 @@ def test_tsm_recipe_gives_every_parameter_the_reference_group():
     for path in traverse_util.flatten_dict(build.abstract_variables(config)["params"]):
         rate, decay = optimizer.multipliers("/".join(path), config.optim.multipliers)
         settings = (rate * config.optim.learning_rate, decay * config.optim.weight_decay)
-        groups[mmaction.reference_key(model, ("params", *path))] = settings
+        groups[mmaction.mmaction_key(model, ("params", *path))] = settings
     wanted = {
         param: (group["lr"], group["weight_decay"])
         for group in expected["groups"]

@@ -1,4 +1,4 @@
-"""Every network agrees with the reference's figures, forward, backward and in its next losses."""
+"""Every network agrees with MMAction2's figures, forward, backward and in its next losses."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from flax import traverse_util
 import jaxaction
 from jaxaction.evaluation.views import average_clips
 from jaxaction.interop import mmaction
-from tests.reference import FOLDER, Case, case_names
+from tests.figures import FOLDER, Case, case_names
 
 # Two correct float32 implementations differ by about 1e-6 of the largest logit (parity/README.md).
 CLOSE = 1e-5
@@ -19,7 +19,7 @@ TRAINED = [
     name for name in case_names() if Case(name).meta["train"] and "temporal_pool" not in name
 ]
 # In training, batch statistics over few values amplify rounding, and a ReLU or a maximum that
-# decides the other way changes a gradient by a step. The reference computed in float64 is this far
+# decides the other way changes a gradient by a step. MMAction2 computed in float64 is this far
 # from its own float32 figures: logits 1.5e-4 of the largest (R(2+1)D), gradient norms 13.5 times
 # their tolerance of 1e-3 + 1e-5 of the largest (SlowFast); run on one thread in place of two it is
 # up to 5.7 times (R(2+1)D). Its losses differ from the third step on from run to run. That
@@ -30,7 +30,7 @@ GRADIENT_NOISE = 20
 # float32 does; compiling a backward pass takes up to a minute.
 IN_FLOAT32 = [name for name in TRAINED if name.startswith(("tsn_", "slowonly_"))]
 # Relative errors of five losses in float64. Each step amplifies the rounding of the last: R(2+1)D's
-# gradients are 1e-12 from the reference's, its losses were 4e-14, 8e-11, 9e-9, 1e-6 and 2e-3 away,
+# gradients are 1e-12 from MMAction2's, its losses were 4e-14, 8e-11, 9e-9, 1e-6 and 2e-3 away,
 # and 9e-15, 6e-11, 1e-8, 1e-7 and 2e-4 with the sums of its gradients in another order.
 LOSS_NOISE = (1e-11, 1e-9, 1e-6, 1e-4, 1e-2)
 
@@ -44,20 +44,20 @@ def assert_close(value, expected, share=CLOSE):
     np.testing.assert_allclose(value, expected, rtol=0, atol=share * np.abs(expected).max())
 
 
-def is_features(module, method):
-    return method == "features"
+def is_backbone(module, method):
+    return module.name == "backbone" and method == "__call__"
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_logits_features_and_number_of_parameters_are_the_references(name):
+def test_logits_features_and_number_of_parameters_are_those_of_mmaction2(name):
     case = Case(name)
     model, variables = network(case)
 
     @jax.jit
     def run(variables, clips):
-        keep = {"mutable": "intermediates", "capture_intermediates": is_features}
+        keep = {"mutable": "intermediates", "capture_intermediates": is_backbone}
         logits, kept = model.apply(variables, clips, False, **keep)
-        return logits, *kept["intermediates"]["features"]
+        return logits, *kept["intermediates"]["backbone"]["__call__"]
 
     logits, features = run(variables, case.clips())
     assert_close(logits, case["logits"])
@@ -73,7 +73,7 @@ def test_logits_features_and_number_of_parameters_are_the_references(name):
 
 @pytest.mark.parametrize("name", case_names())
 @pytest.mark.parametrize("average", ["prob", "score"])
-def test_clips_are_averaged_as_by_the_reference(name, average):
+def test_clips_are_averaged_as_by_mmaction2(name, average):
     case = Case(name)
     expected = case[f"average_{average}"]
     views = case["logits"].reshape(len(expected), -1, expected.shape[-1])
@@ -96,9 +96,9 @@ def norms(tree):
     return jax.tree.map(lambda leaf: jnp.linalg.norm(leaf.ravel()), tree)
 
 
-def by_reference_key(model, collection, tree):
+def by_mmaction_key(model, collection, tree):
     flat = traverse_util.flatten_dict({collection: tree})
-    return {mmaction.reference_key(model, path): np.asarray(leaf) for path, leaf in flat.items()}
+    return {mmaction.mmaction_key(model, path): np.asarray(leaf) for path, leaf in flat.items()}
 
 
 def make_step(model, settings):
@@ -122,7 +122,7 @@ def make_step(model, settings):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_training_in_float64_is_the_references(name):
+def test_training_in_float64_is_that_of_mmaction2(name):
     case = Case(name)
     with jax.enable_x64(True), np.load(FOLDER / "float64" / "training.npz") as expected:
         model, variables = network(case, dropout=0.0, dtype="float64")
@@ -134,7 +134,7 @@ def test_training_in_float64_is_the_references(name):
         )
         # What is left is the rounding of float64, amplified as that of float32 is.
         np.testing.assert_allclose(logits, expected[f"{name}/train_logits"], rtol=0, atol=1e-7)
-        ours = by_reference_key(model, "params", grads)
+        ours = by_mmaction_key(model, "params", grads)
         assert set(ours) == set(case["grad_names"])
         got = np.array([ours[key] for key in case["grad_names"]])
         norm = expected[f"{name}/grad_norms"]
@@ -151,7 +151,7 @@ def test_training_in_float64_is_the_references(name):
 
 
 @pytest.mark.parametrize("name", IN_FLOAT32)
-def test_first_step_in_float32_is_the_references(name):
+def test_first_step_in_float32_is_that_of_mmaction2(name):
     case = Case(name)
     model, variables = network(case, dropout=0.0)
     init, step = make_step(model, case.meta["train"])
@@ -164,7 +164,7 @@ def test_first_step_in_float32_is_the_references(name):
 
 
 def assert_gradient_norms(model, grads, case):
-    ours = by_reference_key(model, "params", grads)
+    ours = by_mmaction_key(model, "params", grads)
     assert set(ours) == set(case["grad_names"])
     expected = case["grad_norms"]
     error = np.abs(np.array([ours[key] for key in case["grad_names"]]) - expected)
@@ -174,7 +174,7 @@ def assert_gradient_norms(model, grads, case):
 
 
 def assert_running_statistics(model, stats, case):
-    ours = by_reference_key(model, "batch_stats", stats)
+    ours = by_mmaction_key(model, "batch_stats", stats)
     keys = [key for key in case.arrays if key.startswith("bn") and key.endswith("_key")]
     assert keys
     for key in keys:

@@ -150,11 +150,14 @@ def _abstract_variables(model: nn.Module, clip_shape: Shape) -> dict[str, Any]:
 
 
 def _record_call(calls: dict[_Path, _Call], call, args, kwargs, context):
-    """Puts a module's call into `calls` under its path, when it ends; for `intercept_methods`."""
+    """Puts a module's call into `calls` under its path when it ends; for `intercept_methods`.
+
+    Modules that return several arrays, such as SlowFast's backbone, are left out.
+    """
     output = call(*args, **kwargs)
-    if context.method_name == "__call__" and hasattr(output, "shape"):
-        kinds = (kind for base, kind in KINDS.items() if isinstance(context.module, base))
-        calls[context.module.path] = _Call(next(kinds, ""), args[0].shape, output.shape)
+    if context.method_name == "__call__" and isinstance(output, jax.Array):
+        kind = KINDS.get(type(context.module), "")
+        calls[context.module.path] = _Call(kind, args[0].shape, output.shape)
     return output
 
 

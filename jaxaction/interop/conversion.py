@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,8 +11,8 @@ from flax import traverse_util
 from jaxaction.errors import InputError
 from jaxaction.interop import layout, mmaction, sources
 from jaxaction.interop.layout import LEAVES, Path
-from jaxaction.models import abstract_variables, build, example_clip
-from jaxaction.models.slowfast import SlowFast
+from jaxaction.models import abstract_variables, build
+from jaxaction.models.contract import VideoModel
 from jaxaction.text import SHOWN, first_few
 
 HEAD = "cls_head."
@@ -41,45 +40,46 @@ def convert(
     """Fits weights of one of `sources.SOURCES` to the model that `jaxaction.build(config)` makes.
 
     Strict both ways: InputError lists what is missing, unexpected or of another shape, and names
-    weights that are not finite. What may differ: with `new_head` the classifier is a fresh one. 2D
-    ImageNet weights are inflated into 3D networks, as the reference does, and leave classifiers,
+    weights that are not finite. There are two exceptions. With `new_head` the classifier is fresh.
+    2D ImageNet weights are inflated into 3D networks, as MMAction2 does, and leave classifiers,
     laterals, non-local blocks and the fast path fresh.
     """
     model, source = build(config), sources.recognise(weights)
     given = _renamed(layout.without_counters(weights), source, model)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
-    name = _plain_key if source.imagenet else mmaction.reference_key
+    name = _plain_key if source.imagenet else mmaction.mmaction_key
     names = {path: name(model, path) for path in shapes}
     unused = [key for key in given if key.startswith(HEAD)] if new_head or source.imagenet else []
     given = {key: value for key, value in given.items() if key not in unused}
     reshaped = _inflate(given, names, shapes) if source.imagenet else []
-    found = layout.fit(given, names, shapes)
-    fresh = [key for key in found.missing if _may_be_fresh(key, source, new_head)]
-    found._replace(missing=[key for key in found.missing if key not in fresh]).check(SHOWN)
+    fitted = layout.fit(given, names, shapes)
+    fresh = [key for key in fitted.missing if _may_be_fresh(key, source, new_head)]
+    missing = [key for key in fitted.missing if key not in fresh]
+    fitted._replace(missing=missing).check_complete(SHOWN)
     _check_values(given)
     fresh_paths = {path for path, key in names.items() if key in fresh}
-    leaves = found.variables | _initial(model, fresh_paths)
-    matched = [names[path] for path in found.variables]
+    leaves = fitted.variables | _fresh_values(model, fresh_paths)
+    matched = [names[path] for path in fitted.variables]
     variables = traverse_util.unflatten_dict(leaves)
     return Conversion(variables, source.name, matched, fresh, unused, reshaped)
 
 
 def _renamed(
-    weights: Mapping[str, Any], source: sources.Source, model: nn.Module
+    weights: Mapping[str, Any], source: sources.Source, model: VideoModel
 ) -> dict[str, Any]:
+    """The weights under MMAction2's names, with the channels in the order of our classifier."""
     renamed = {new: weights[old] for old, new in source.rename(weights).items()}
-    if isinstance(model, SlowFast) and source.imagenet:
-        slow = "backbone.slow_path."
-        renamed = {key.replace("backbone.", slow, 1): value for key, value in renamed.items()}
+    if source.imagenet:
+        backbone = ".".join(model.IMAGE_BACKBONE)
+        renamed = {key.replace("backbone", backbone, 1): value for key, value in renamed.items()}
     classifier = f"{HEAD}fc_cls.weight"
-    if isinstance(model, SlowFast) and source.slow_first and classifier in renamed:
-        fast = model.fast_channels
-        renamed[classifier] = np.roll(renamed[classifier], fast, axis=1)
+    if source.slow_first and classifier in renamed:
+        renamed[classifier] = np.roll(renamed[classifier], model.fast_channels, axis=1)
     return renamed
 
 
-def _plain_key(model: nn.Module, path: Path) -> str:
-    """The reference's name without the wrappers of TSM, which pretrained networks don't have."""
+def _plain_key(model: VideoModel, path: Path) -> str:
+    """MMAction2's name without the wrappers of TSM, which pretrained networks don't have."""
     del model
     return ".".join([*path[1:-1], LEAVES[path[-1]]])
 
@@ -87,8 +87,8 @@ def _plain_key(model: nn.Module, path: Path) -> str:
 def _may_be_fresh(key: str, source: sources.Source, new_head: bool) -> bool:
     if key.startswith(HEAD):
         return new_head or source.imagenet
-    parts = ("non_local_block", "_lateral.", "backbone.fast_path.")
-    return source.imagenet and any(part in key for part in parts)
+    not_in_image_networks = ("non_local_block", "_lateral.", "backbone.fast_path.")
+    return source.imagenet and any(name in key for name in not_in_image_networks)
 
 
 def _inflate(
@@ -125,15 +125,15 @@ def _check_values(weights: Mapping[str, np.ndarray]) -> None:
         )
 
 
-def _initial(model: nn.Module, paths: set[Path]) -> dict[Path, np.ndarray]:
+def _fresh_values(model: VideoModel, paths: set[Path]) -> dict[Path, np.ndarray]:
     """Fresh values (seed 0) of some of a model's variables."""
     if not paths:
         return {}
 
     def leaves(key):
-        found = model.init(key, jnp.zeros(example_clip(model), jnp.float32), False)
-        flat = traverse_util.flatten_dict(found)
+        variables = model.init(key, jnp.zeros(model.example_clip(), jnp.float32), False)
+        flat = traverse_util.flatten_dict(variables)
         return {"/".join(path): flat[path] for path in paths}
 
-    found = jax.jit(leaves)(jax.random.key(0))
-    return {path: np.asarray(found["/".join(path)]) for path in paths}
+    values = jax.jit(leaves)(jax.random.key(0))
+    return {path: np.asarray(values["/".join(path)]) for path in paths}

@@ -19,16 +19,18 @@ LEAVES = {
 
 
 class Fit(NamedTuple):
-    """Weights at their places in a model, and what did not fit; names are the reference's."""
+    """The weights that fit a model, by their paths in it, and MMAction2's names of the others."""
 
     variables: dict[Path, np.ndarray]
     missing: list[str]  # the model has them, the weights don't
     unused: list[str]
     misfits: list[str]  # of another shape
 
-    def check(self, shown: int | None = None) -> None:
-        """Raises InputError that lists what did not fit, if anything: the first `shown` of each
-        kind (None: all)."""
+    def check_complete(self, shown: int | None = None) -> None:
+        """Raises InputError if anything did not fit.
+
+        The message lists the first `shown` of each kind (None: all).
+        """
         kinds = {
             "missing": self.missing,
             "unexpected": self.unused,
@@ -76,7 +78,10 @@ def from_torch(array: np.ndarray) -> np.ndarray:
 
 
 def to_torch(array: np.ndarray, flat: bool = False) -> np.ndarray:
-    """The way back; `flat` leaves out a convolution's axis of frames, which has one."""
+    """Returns a weight in PyTorch's layout: the inverse of `from_torch`.
+
+    `flat` drops a convolution's axis of frames, which must have length 1.
+    """
     if array.ndim != 5:
         return np.ascontiguousarray(array.T)
     array = array.transpose(4, 3, 0, 1, 2)
@@ -84,5 +89,5 @@ def to_torch(array: np.ndarray, flat: bool = False) -> np.ndarray:
 
 
 def to_torch_shape(shape: tuple[int, ...]) -> list[int]:
-    """Returns the shape in the reference's layout of a weight of this shape, frames included."""
+    """Returns the shape that a weight of this shape has in PyTorch, with its axis of frames."""
     return [shape[4], shape[3], *shape[:3]] if len(shape) == 5 else list(shape[::-1])

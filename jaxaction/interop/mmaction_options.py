@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from jaxaction.errors import InputError
-from jaxaction.models import frozen
+from jaxaction.models import hashable
 
 
 class Options:
@@ -38,4 +38,4 @@ class Options:
 
 def _as_tuples(value: Any) -> Any:
     """Lists as tuples, so that values compare; dicts stay dicts."""
-    return {**value} if isinstance(value, Mapping) else frozen(value)
+    return {**value} if isinstance(value, Mapping) else hashable(value)

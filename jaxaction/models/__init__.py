@@ -8,14 +8,16 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from jaxaction.errors import InputError
+from jaxaction.models.contract import VideoModel
 from jaxaction.models.mobilenet import TSMMobileNetV2
 from jaxaction.models.recognizers import I3D, TSM, TSN, R2Plus1D, SlowOnly
 from jaxaction.models.slowfast import SlowFast
 from jaxaction.runtime import xla_options
 
-MODELS = {
+MODELS: dict[str, type[VideoModel]] = {
     "tsn": TSN,
     "tsm": TSM,
     "tsm_mobilenetv2": TSMMobileNetV2,
@@ -26,13 +28,13 @@ MODELS = {
 }
 
 
-def build(config: Mapping[str, Any]) -> nn.Module:
+def build(config: Mapping[str, Any] | ConfigDict) -> VideoModel:
     """Returns the Linen module that `config` describes: a `name` of `MODELS` and its fields.
 
     Lists become tuples and dicts are frozen, so a config that went through JSON will do. InputError
     (a ValueError) names an unknown model or field and the nearest known one.
     """
-    options = {key: frozen(value) for key, value in dict(config).items()}
+    options = {key: hashable(value) for key, value in dict(config).items()}
     name = options.pop("name", "")
     if name not in MODELS:
         raise InputError(f"model.name '{name}' is no model; {_nearest(name, MODELS)}")
@@ -46,7 +48,7 @@ def build(config: Mapping[str, Any]) -> nn.Module:
     return MODELS[name](**options)
 
 
-def init(model: nn.Module, clip_shape: tuple[int, ...], key: jax.Array) -> dict[str, Any]:
+def init(model: VideoModel, clip_shape: tuple[int, ...], key: jax.Array) -> dict[str, Any]:
     """Returns fresh variables `{"params", "batch_stats"}` for clips of shape `[n, t, h, w, c]`."""
 
     def variables(key):
@@ -57,23 +59,17 @@ def init(model: nn.Module, clip_shape: tuple[int, ...], key: jax.Array) -> dict[
     return jax.jit(variables, compiler_options=xla_options.for_one_run())(key)
 
 
-def abstract_variables(model: nn.Module) -> dict[str, Any]:
+def abstract_variables(model: VideoModel) -> dict[str, Any]:
     """Returns the shapes and types of a model's variables, without computing any."""
-    return jax.eval_shape(lambda key: init(model, example_clip(model), key), jax.random.key(0))
+    return jax.eval_shape(lambda key: init(model, model.example_clip(), key), jax.random.key(0))
 
 
-def example_clip(model: nn.Module) -> tuple[int, int, int, int, int]:
-    """Returns the shape of a small clip that the model can take."""
-    frames = getattr(model, "num_segments", 0) or 4 * getattr(model, "resample_rate", 8)
-    return (1, frames, 64, 64, model.in_channels)
-
-
-def frozen(value: Any) -> Any:
+def hashable(value: Any) -> Any:
     """Returns `value` with lists as tuples and mappings as frozen dicts, all the way down."""
-    if isinstance(value, Mapping) or hasattr(value, "to_dict"):
-        return nn.FrozenDict({key: frozen(item) for key, item in dict(value).items()})
-    if isinstance(value, (list, tuple)):
-        return tuple(frozen(item) for item in value)
+    if isinstance(value, Mapping | ConfigDict):
+        return nn.FrozenDict({key: hashable(item) for key, item in dict(value).items()})
+    if isinstance(value, list | tuple):
+        return tuple(hashable(item) for item in value)
     return value
 
 

@@ -1,18 +1,19 @@
-"""A convolution with its batch norm and ReLU, the piece that residual networks are made of."""
+"""A convolution with its batch norm and ReLU, the unit of residual networks."""
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.models.conv2plus1d import Conv2Plus1d
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.layers import BatchNorm, relu
 from jaxaction.models.ops.conv3d import Conv3d, Triple
 
 
 class ConvNorm(nn.Module):
-    """A convolution, batch norm, ReLU: the reference's `ConvModule`, children `conv` and `bn`.
+    """A convolution, batch norm and ReLU: MMAction2's `ConvModule`, children `conv` and `bn`.
 
-    `folded`: the convolution has a bias and no norm follows (see `fold.fold_batch_norm`).
-    `freeze`: what training leaves as it is (see `freezing`).
+    With `options.folded` the convolution has a bias and no norm follows (see
+    `fold.fold_batch_norm`). `freeze`: see `freezing.freeze_level`.
     """
 
     features: int
@@ -22,26 +23,43 @@ class ConvNorm(nn.Module):
     dilation: Triple = (1, 1, 1)
     relu: bool = True
     zero_scale: bool = False
-    factorize: bool = False  # (2+1)D, which ignores the dilation as the reference's does
-    mid: int = 0  # its channels in between; 0: as the reference
+    factorize: bool = False  # (2+1)D, which ignores the dilation as MMAction2's does
+    mid: int = 0  # channels between the factors; 0: as many as MMAction2 takes
     time_first: bool = False
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
+    options: LayerOptions = LayerOptions()
     freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h2 w2 k"]:
-        shape = (self.features, self.kernel_size, self.strides, self.padding)
         if self.factorize:
-            halves = (self.mid, self.time_first, self.bn_group, self.dtype, self.folded)
-            x = Conv2Plus1d(*shape, *halves, self.freeze, name="conv")(x, train)
+            conv = Conv2Plus1d(
+                self.features,
+                kernel_size=self.kernel_size,
+                strides=self.strides,
+                padding=self.padding,
+                mid=self.mid,
+                time_first=self.time_first,
+                options=self.options,
+                freeze=self.freeze,
+                name="conv",
+            )
+            x = conv(x, train)
         else:
-            options = {"use_bias": self.folded, "dtype": self.dtype, "freeze": self.freeze}
-            x = Conv3d(*shape, self.dilation, **options, name="conv")(x)
-        if not self.folded:
-            norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero_scale, self.dtype)
-            x = BatchNorm(*norm, self.freeze, name="bn")(x, train)
+            conv = Conv3d(
+                self.features,
+                kernel_size=self.kernel_size,
+                strides=self.strides,
+                padding=self.padding,
+                dilation=self.dilation,
+                use_bias=self.options.folded,
+                dtype=self.options.dtype,
+                freeze=self.freeze,
+                name="conv",
+            )
+            x = conv(x)
+        if not self.options.folded:
+            norm = BatchNorm(
+                self.options, zero_scale=self.zero_scale, freeze=self.freeze, name="bn"
+            )
+            x = norm(x, train)
         return relu(x) if self.relu else x

@@ -10,18 +10,19 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from jaxaction.errors import InputError
 from jaxaction.models import abstract_variables
+from jaxaction.models.contract import VideoModel
 from jaxaction.models.layers import BatchNorm
 from jaxaction.models.ops.conv3d import Conv3d
 
 Path = tuple[str, ...]
 
 
-def fold_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, dict[str, Any]]:
+def fold_batch_norm(model: VideoModel, variables: Mapping) -> tuple[VideoModel, dict[str, Any]]:
     """Returns the model without its batch norms, for inference alone, and its `{"params"}`.
 
     Each norm (its running statistics, scale and bias) goes into the kernel of the convolution
     before it and a bias there, so logits and `features` are the same up to rounding. InputError for
-    a model that is folded already, and for variables that are not the model's.
+    a model that is folded already, and for variables of another model.
     """
     if not isinstance(model, nn.Module) or not isinstance(variables, Mapping):
         given = f"{type(model).__name__}, {type(variables).__name__}"
@@ -44,9 +45,10 @@ def fold_batch_norm(model: nn.Module, variables: Mapping) -> tuple[nn.Module, di
     return model.clone(folded=True), unflatten_dict(leaves)
 
 
-def _trace(model: nn.Module) -> tuple[dict[Path, tuple[Path, float]], dict[str, Any]]:
-    """Returns, for the path of each batch norm, that of the convolution whose output it gets and
-    its epsilon; and the shapes and types of the model's variables.
+def _trace(model: VideoModel) -> tuple[dict[Path, tuple[Path, float]], dict[str, Any]]:
+    """Returns what belongs to each batch norm, by its path, and the model's abstract variables.
+
+    To a norm belong the path of the convolution whose output it gets, and its epsilon.
     """
     convs, last_conv, last_output = {}, (), None
 
@@ -56,7 +58,7 @@ def _trace(model: nn.Module) -> tuple[dict[Path, tuple[Path, float]], dict[str, 
         if isinstance(module, BatchNorm):
             if args[0] is not last_output:
                 raise ValueError(f"{'/'.join(module.path)} follows no convolution: not foldable")
-            convs[module.path] = last_conv, module.epsilon
+            convs[module.path] = last_conv, module.options.norm_eps
         output = call(*args, **kwargs)
         if isinstance(module, Conv3d):
             last_conv, last_output = module.path, output

@@ -1,15 +1,26 @@
-"""What of a stage training leaves as it is; stages are numbered 0 (the stem), 1 (`layer1`), ..."""
+"""Which part of a stage training leaves unchanged.
 
-NORMS = ("norms", "all")  # what stops the gradients of a norm's scale and bias
+Stages have the numbers 0 (the stem), 1 (`layer1`), and so on.
+"""
+
+NORMS = ("norms", "all")  # levels at which a norm's scale and bias get no gradient
 
 
-def freeze_level(stage: int, frozen_stages: int, norm_eval: bool, partial_bn: bool = False) -> str:
-    """Returns the `freeze` of a stage's convolutions and norms, each level with those before it.
+def freeze_level(
+    stage: int, *, frozen_stages: int, norm_eval: bool, partial_bn: bool = False
+) -> str:
+    """Returns the `freeze` of a stage's convolutions and norms.
 
-    "" nothing, "statistics": norms take the running statistics and leave them, "norms": their scale
-    and bias get no gradient, "all": nor do the kernels. `frozen_stages` is the last stage with
-    "all" (-1: none), `norm_eval` asks for "statistics" in every stage, `partial_bn` for "norms" in
-    all but the stem, whose norm is the first. The reference's `_freeze_stages` and `_partial_bn`.
+    There are four levels, and each includes those before it:
+
+    - "": nothing is frozen.
+    - "statistics": norms use the running statistics and do not update them.
+    - "norms": scale and bias of the norms get no gradient.
+    - "all": nor do the kernels.
+
+    Stages up to `frozen_stages` (-1: none) are at "all". `norm_eval` puts every stage at
+    "statistics" or above, `partial_bn` every stage but the stem at "norms" or above. MMAction2 has
+    these rules in `_freeze_stages` and `_partial_bn`.
     """
     if stage <= frozen_stages:
         return "all"

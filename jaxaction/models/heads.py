@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
+from jaxaction.models.contract import VideoModel
 from jaxaction.models.layers import at_least_float32
 
 
@@ -15,7 +16,7 @@ class Head(nn.Module):
     """Returns logits `[n, k]` of features `[n, c]`, or the mean over `t` of those of `[n, t, c]`.
 
     Logits are float32. Dropout acts on each entry by itself: for TSM on each frame's features, as
-    in the reference's `tsm_head.py`.
+    in MMAction2's `tsm_head.py`.
     """
 
     num_classes: int
@@ -41,11 +42,11 @@ def pool_space(x: Float[Array, "n t h w c"]) -> Float[Array, "n t c"]:
 
 
 def view_logits(
-    model: nn.Module, variables: Any, clips: Float[Array, "n t h w c"], window: tuple[int, ...]
+    model: VideoModel, variables: Any, clips: Float[Array, "n t h w c"], window: tuple[int, ...]
 ) -> Float[Array, "n p k"]:
-    """Returns a test's logits: a row a clip, or one for each `window` (h, w) of the last features.
+    """Returns a test's logits: one row for each clip, or for each `window` (h, w) of its features.
 
-    The latter is the fully convolutional test of PySlowFast, which trains on 7x7 features and tests
+    Windows are the fully convolutional test of PySlowFast, which trains on 7x7 features and tests
     on 8x8: four windows, one cell apart. InputError if the window is larger than the features.
     """
     if window:
@@ -53,9 +54,8 @@ def view_logits(
     return model.apply(variables, clips, False)[:, None]
 
 
-def _window_logits(model: nn.Module, clip: Array, window: tuple[int, int]) -> Array:
-    features = model.features(clip)
-    paths = features[::-1] if isinstance(features, tuple) else (features,)
+def _window_logits(model: VideoModel, clip: Array, window: tuple[int, int]) -> Array:
+    paths = model.head_paths(model.features(clip))
     pooled = jnp.concatenate([_pool_windows(path, window) for path in paths], axis=-1)
     n, p, c = pooled.shape
     return model.cls_head(pooled.reshape(n * p, c), False).reshape(n, p, -1)

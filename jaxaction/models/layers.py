@@ -9,25 +9,24 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxaction.models.freezing import NORMS
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.ops.conv3d import Triple
 
 
 class BatchNorm(nn.Module):
     """Returns `x` normalised over all axes but the last, with PyTorch's running statistics.
 
-    Ioffe & Szegedy 2015. The running variance is the unbiased one; flax's own norm keeps the other.
+    Ioffe & Szegedy 2015. PyTorch's running variance is the unbiased one; that of Flax's own norm is
+    biased. Statistics are float32 or better.
 
-    `momentum` is the weight of the new batch (PyTorch's sense). `bn_group` is the number of clips
-    that share statistics in training (0: the whole batch, over all devices); it must divide the
-    batch. Statistics are float32 or better. With a `freeze` (see `freezing`) training takes the
-    running statistics, too, and leaves them as they are.
+    `options.norm_eps` is PyTorch's epsilon and `options.norm_momentum` its momentum, the weight of
+    the new batch. `options.bn_group` is the number of clips that share statistics in training (0:
+    the whole batch, over all devices); it must divide the batch. With a `freeze` (see
+    `freezing.freeze_level`) training uses the running statistics and does not update them.
     """
 
-    epsilon: float = 1e-5
-    momentum: float = 0.1
-    bn_group: int = 0
+    options: LayerOptions = LayerOptions()
     zero_scale: bool = False
-    dtype: str = "float32"
     freeze: str = ""
 
     @property
@@ -47,8 +46,8 @@ class BatchNorm(nn.Module):
             scale, bias = lax.stop_gradient((scale, bias))
         if self.freeze or not train:
             return self._affine(x, running_mean.value, running_var.value, scale, bias)
-        groups = batch_groups(x.shape[0], self.bn_group)
-        y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.epsilon)
+        groups = batch_groups(x.shape[0], self.options.bn_group)
+        y, mean, var = normalize(x.reshape(groups, -1, c), scale, bias, self.options.norm_eps)
         if not self.is_initializing():
             self.sow("moments", "mean", mean)  # of every group, for precise_bn; else dropped
             self.sow("moments", "var", var)
@@ -56,14 +55,15 @@ class BatchNorm(nn.Module):
             unbiased = var.mean(axis=0) * (count / max(count - 1, 1))
             running_mean.value = self._running(running_mean.value, mean.mean(axis=0))
             running_var.value = self._running(running_var.value, unbiased)
-        return y.astype(self.dtype).reshape(x.shape)
+        return y.astype(self.options.dtype).reshape(x.shape)
 
     def _running(self, old: Float[Array, " c"], new: Float[Array, " c"]) -> Float[Array, " c"]:
-        return (1 - self.momentum) * old + self.momentum * lax.stop_gradient(new)
+        momentum = self.options.norm_momentum
+        return (1 - momentum) * old + momentum * lax.stop_gradient(new)
 
     def _affine(self, x, mean, var, scale, bias):
-        factor = scale * lax.rsqrt(var + self.epsilon)
-        return ((at_least_float32(x) - mean) * factor + bias).astype(self.dtype)
+        factor = scale * lax.rsqrt(var + self.options.norm_eps)
+        return ((at_least_float32(x) - mean) * factor + bias).astype(self.options.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
@@ -96,9 +96,9 @@ normalize.defvjp(_normalize_forward, _normalize_backward)
 def _sums(x: Float[Array, "g m c"]) -> Float[Array, "g c"]:
     """The sum of each group's rows.
 
-    A single sum over the two axes where there is one group, several times faster on CPUs. Not so
-    for each of several: XLA would send all activations to all devices (in a TSM of 128 clips on 4
-    devices 1900 times the bytes of the gradients).
+    Where there is one group, its axis is dropped before the sum, which is several times faster on
+    CPUs. Several groups are not summed one by one: XLA would send all activations to all devices
+    (in a TSM of 128 clips on 4 devices 1900 times the bytes of the gradients).
     """
     return x[0].sum(0)[None] if x.shape[0] == 1 else x.sum(1)
 
@@ -153,8 +153,8 @@ def _max_pool_axis(x: Array, axis: int, window: int, stride: int, padding: int) 
         pads[axis] = (padding, padding)
         x = jnp.pad(x, pads, constant_values=-jnp.inf)
     last = x.shape[axis] - window
-    parts = [lax.slice_in_dim(x, start, last + start + 1, stride, axis) for start in range(window)]
-    y = parts[0]
-    for part in parts[1:]:
-        y = jnp.maximum(y, part)
+    taps = [lax.slice_in_dim(x, start, last + start + 1, stride, axis) for start in range(window)]
+    y = taps[0]
+    for tap in taps[1:]:
+        y = jnp.maximum(y, tap)
     return y

@@ -1,10 +1,13 @@
 """Non-local blocks over space and time. Wang et al. 2018, in the form of mmcv's `NonLocal3d`."""
 
+from dataclasses import replace
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.layers import BatchNorm, at_least_float32, max_pool
 from jaxaction.models.ops.conv3d import Conv3d
 
@@ -12,53 +15,48 @@ MODES = ("embedded_gaussian", "gaussian", "dot_product")
 
 
 class PointwiseConv(nn.Module):
-    """A 1x1x1 convolution with bias or, in its place, a batch norm.
+    """A 1x1x1 convolution with a bias or, instead, a batch norm.
 
-    With `zero` the output starts at zero: by the kernel, or by the norm's scale. `folded`: the bias
-    stands for the norm. `freeze`: see `freezing`.
+    With `zero` the output starts at zero: through the kernel, or through the norm's scale. With
+    `options.folded` a bias replaces the norm. `freeze`: see `freezing.freeze_level`.
     """
 
     features: int
     norm: bool = False
     zero: bool = False
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
+    options: LayerOptions = LayerOptions()
     freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h w k"]:
-        init = (
-            nn.initializers.zeros if self.zero and not self.norm else nn.initializers.normal(0.01)
-        )
-        x = Conv3d(
+        zero_kernel = self.zero and not self.norm
+        conv = Conv3d(
             self.features,
-            (1, 1, 1),
-            use_bias=not self.norm or self.folded,
-            kernel_init=init,
-            dtype=self.dtype,
+            kernel_size=(1, 1, 1),
+            use_bias=not self.norm or self.options.folded,
+            kernel_init=nn.initializers.zeros if zero_kernel else nn.initializers.normal(0.01),
+            dtype=self.options.dtype,
             freeze=self.freeze,
             name="conv",
-        )(x)
-        if not self.norm or self.folded:
+        )
+        x = conv(x)
+        if not self.norm or self.options.folded:
             return x
-        norm = (self.norm_eps, self.norm_momentum, self.bn_group, self.zero, self.dtype)
-        return BatchNorm(*norm, self.freeze, name="bn")(x, train)
+        norm = BatchNorm(self.options, zero_scale=self.zero, freeze=self.freeze, name="bn")
+        return norm(x, train)
 
 
 class SubSampled(nn.Module):
-    """Returns the 1x2x2 max pooling of a pointwise convolution, which the reference calls `0`."""
+    """Returns the 1x2x2 max pooling of a pointwise convolution, which MMAction2 calls `0`."""
 
     features: int
-    dtype: str = "float32"
+    options: LayerOptions = LayerOptions()
     freeze: str = ""
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t h2 w2 k"]:
-        options = {"dtype": self.dtype, "freeze": self.freeze}
-        return sub_sample(PointwiseConv(self.features, **options, name="0")(x, train))
+        conv = PointwiseConv(self.features, options=self.options, freeze=self.freeze, name="0")
+        return sub_sample(conv(x, train))
 
 
 def sub_sample(x: Float[Array, "n t h w c"]) -> Float[Array, "n t h2 w2 c"]:
@@ -80,11 +78,9 @@ class NonLocal(nn.Module):
     use_scale: bool = True
     reduction: int = 2
     norm: bool = False
-    norm_eps: float = 1e-5
+    norm_eps: float = 1e-5  # of this norm, whatever `options` say
     norm_momentum: float = 0.1
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
+    options: LayerOptions = LayerOptions()
     freeze: str = ""
 
     @nn.compact
@@ -92,24 +88,22 @@ class NonLocal(nn.Module):
         if self.mode not in MODES:
             raise ValueError(f"non_local_cfg.mode '{self.mode}' is not one of {', '.join(MODES)}")
         mid = max(x.shape[-1] // self.reduction, 1)
+        layer = {"options": self.options, "freeze": self.freeze}
         pooled = SubSampled if self.sub_sample else PointwiseConv
-        options = {"dtype": self.dtype, "freeze": self.freeze}
-        values = _positions(pooled(mid, **options, name="g")(x, train))
+        values = _positions(pooled(mid, **layer, name="g")(x, train))
         if self.mode == "gaussian":
             queries, keys = _positions(x), _positions(sub_sample(x) if self.sub_sample else x)
         else:
-            queries = _positions(PointwiseConv(mid, **options, name="theta")(x, train))
-            keys = _positions(pooled(mid, **options, name="phi")(x, train))
+            queries = _positions(PointwiseConv(mid, **layer, name="theta")(x, train))
+            keys = _positions(pooled(mid, **layer, name="phi")(x, train))
         y = jnp.matmul(self._weights(queries, keys), values).reshape(*x.shape[:-1], mid)
+        norm = replace(self.options, norm_eps=self.norm_eps, norm_momentum=self.norm_momentum)
         conv_out = PointwiseConv(
             x.shape[-1],
             norm=self.norm,
             zero=True,
-            norm_eps=self.norm_eps,
-            norm_momentum=self.norm_momentum,
-            bn_group=self.bn_group,
-            folded=self.folded,
-            **options,
+            options=norm,
+            freeze=self.freeze,
             name="conv_out",
         )
         return x + conv_out(y, train)
@@ -117,10 +111,10 @@ class NonLocal(nn.Module):
     def _weights(self, queries, keys):
         product = at_least_float32(jnp.matmul(queries, keys.swapaxes(1, 2)))
         if self.mode == "dot_product":
-            return (product / keys.shape[1]).astype(self.dtype)
+            return (product / keys.shape[1]).astype(self.options.dtype)
         if self.mode == "embedded_gaussian" and self.use_scale:
             product = product / queries.shape[-1] ** 0.5
-        return jax.nn.softmax(product, axis=-1).astype(self.dtype)
+        return jax.nn.softmax(product, axis=-1).astype(self.options.dtype)
 
 
 def _positions(x: Float[Array, "n t h w c"]) -> Float[Array, "n p c"]:

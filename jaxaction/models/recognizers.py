@@ -5,78 +5,57 @@ SlowFast and TSM's MobileNet have files of their own.
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.checks import check_segments, check_shape, check_trainable
-from jaxaction.models.heads import Head, pool, pool_space
+from jaxaction.models.base import Recognizer
+from jaxaction.models.checks import check_segments
+from jaxaction.models.contract import ClipShape
+from jaxaction.models.heads import pool_space
+from jaxaction.models.layer_options import layer_options
 from jaxaction.models.ops.conv3d import Triple
 from jaxaction.models.resnet import ResNet
 
 
-class Recognizer(nn.Module):
-    """What the families share; `features` and `__call__` are the two things to do with a model.
+class ResNetRecognizer(Recognizer):
+    """What the five families share: one `ResNet`, whose fields they have too."""
 
-    `dropout` and `init_std` are the head's. `bn_group`: see `layers.BatchNorm`. `dtype` is what
-    activations are computed in, "float32" or "bfloat16"; parameters, statistics and logits are
-    float32. `folded` is what `fold.fold_batch_norm` sets: biases in place of norms.
-    `frozen_stages`, `norm_eval` and `remat` (also in docs/decisions.md): see `ResNet`.
-    """
-
-    num_classes: int
     depth: int = 50
     stage_blocks: tuple[int, ...] = ()
     width: int = 64
-    in_channels: int = 3
     style: str = "pytorch"
     spatial_strides: tuple[int, ...] = (1, 2, 2, 2)
     dilations: tuple[int, ...] = (1, 1, 1, 1)
-    frozen_stages: int = -1
-    norm_eval: bool = False
-    remat: tuple[int, ...] = ()
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    dropout: float = 0.5
-    init_std: float = 0.01
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
+
+    TINY: ClassVar = {"stage_blocks": (1, 1), "width": 8}
 
     def setup(self) -> None:
+        super().setup()
         self.backbone = ResNet(**self.backbone_fields())
-        self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
-
-    def backbone_fields(self) -> Mapping:
-        """Returns the fields of `ResNet` that this module has too."""
-        shared = {f.name for f in fields(ResNet)} - {"parent", "name"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared}
 
     @property
     def out_channels(self) -> int:
-        """Channels that the head sees."""
         return ResNet(**self.backbone_fields()).out_channels
 
-    def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> Array:
-        """Returns the backbone's output `[n, t2, h2, w2, k]`, the reference's `extract_feat`."""
-        check_trainable(train, self.folded)
-        self.check_clip(clip.shape)
-        return self.backbone(clip, train)
-
-    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
-        return self.cls_head(self.pool(self.features(clip, train)), train)
-
-    def pool(self, features: Float[Array, "n t h w c"]) -> Float[Array, "n *t c"]:
-        return pool(features)
-
-    def check_clip(self, shape: tuple[int, ...]) -> None:
-        """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
-        check_shape(shape, self.in_channels)
+    def backbone_fields(self) -> Mapping:
+        """Returns the fields of `ResNet` that this model sets."""
+        shared = {f.name for f in fields(ResNet)} - {"parent", "name"}
+        flat = {f.name: getattr(self, f.name) for f in fields(self) if f.name in shared}
+        return {**flat, "options": layer_options(self)}
 
 
-class TSN(Recognizer):
+FLAT = {  # fields of a 2D `ResNet`
+    "conv1_kernel": (1, 7, 7),
+    "inflate": (0, 0, 0, 0),
+    "with_pool2": False,
+    "zero_init_residual": False,
+}
+
+
+class TSN(ResNetRecognizer):
     """Temporal segment network: a 2D ResNet, features averaged before the classifier.
 
     Wang et al. 2016. The axis `t` of the clip is the segments; any number will do. `partial_bn`
@@ -86,15 +65,22 @@ class TSN(Recognizer):
     partial_bn: bool = False
     dropout: float = 0.4
 
+    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"partial_bn"}
+    MMACTION_IS_2D: ClassVar = True
+
     def backbone_fields(self) -> Mapping:
         return {**super().backbone_fields(), **FLAT}
 
+    @property
+    def freezes_parameters(self) -> bool:
+        return super().freezes_parameters or self.partial_bn
 
-class TSM(Recognizer):
+
+class TSM(ResNetRecognizer):
     """Temporal shift module: a 2D ResNet whose blocks exchange channels between segments.
 
-    Lin et al. 2019. `is_shift` and `temporal_pool` are the reference's; `num_segments` is the `t`
-    that the clip must have. `partial_bn` freezes all norms but the first.
+    Lin et al. 2019. `is_shift` and `temporal_pool` are MMAction2's; `num_segments` is the `t` that
+    the clip must have. `partial_bn` freezes all norms but the first.
     """
 
     num_segments: int = 8
@@ -106,6 +92,9 @@ class TSM(Recognizer):
     non_local: tuple = (0, 0, 0, 0)
     non_local_cfg: Mapping = nn.FrozenDict()
     init_std: float = 0.001
+
+    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"num_segments", "partial_bn"}
+    MMACTION_IS_2D: ClassVar = True
 
     def backbone_fields(self) -> Mapping:
         shift = {"shift_div": self.shift_div if self.is_shift else 0}
@@ -123,16 +112,34 @@ class TSM(Recognizer):
                 f"set both it and data.clip_len to {self.num_segments + 1}"
             )
 
+    def example_clip(self) -> ClipShape:
+        return (1, self.num_segments, 64, 64, self.in_channels)
 
-FLAT = {
-    "conv1_kernel": (1, 7, 7),
-    "inflate": (0, 0, 0, 0),
-    "with_pool2": False,
-    "zero_init_residual": False,
-}
+    @property
+    def freezes_parameters(self) -> bool:
+        return super().freezes_parameters or self.partial_bn
+
+    @nn.nowrap  # so that the `ResNet` made here is no child of this module
+    def mmaction_modules(self, modules: tuple[str, ...]) -> tuple[str, ...]:
+        """As ours, with MMAction2's wrappers `net` (pooled or shifted) and `block` (non-local)."""
+        root, layer, *inside = modules
+        if not layer.startswith("layer"):
+            return modules
+        backbone = ResNet(**self.backbone_fields())
+        stage, block = int(layer.removeprefix("layer")) - 1, int(inside.pop(0))
+        pooled = ["net"] if self.temporal_pool and stage == 1 else []
+        outside = [root, layer, *pooled, str(block)]
+        if backbone.is_non_local(stage, block) and inside[0] != "non_local_block":
+            outside.append("block")
+        if backbone.is_shifted(stage, block):
+            if self.shift_place == "block":
+                outside.append("net")
+            elif inside[:2] == ["conv1", "conv"]:
+                inside.insert(2, "net")
+        return (*outside, *inside)
 
 
-class I3D(Recognizer):
+class I3D(ResNetRecognizer):
     """Inflated 3D ResNet; the fields are those of `ResNet`.
 
     Carreira & Zisserman 2017, Wang et al. 2018.
@@ -152,14 +159,23 @@ class I3D(Recognizer):
     non_local_cfg: Mapping = nn.FrozenDict()
     zero_init_residual: bool = True
 
+    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"zero_init_residual"}
+
     def check_clip(self, shape: tuple[int, ...]) -> None:
         super().check_clip(shape)
-        stride_t = self.conv1_stride_t * (self.pool1_stride_t if self.with_pool1 else 1)
-        if self.with_pool2 and shape[1] <= stride_t:
+        if shape[1] < self._least_frames:
             raise InputError(
                 f"a clip of {shape[1]} frames (data.clip_len) has one left at the pooling after "
-                f"layer1, which takes two; set data.clip_len to {stride_t + 1} or more"
+                f"layer1, which takes two; set data.clip_len to {self._least_frames} or more"
             )
+
+    @property
+    def _least_frames(self) -> int:
+        stride_t = self.conv1_stride_t * (self.pool1_stride_t if self.with_pool1 else 1)
+        return stride_t + 1 if self.with_pool2 else 0
+
+    def example_clip(self) -> ClipShape:
+        return (1, max(self._least_frames, 4), 64, 64, self.in_channels)
 
 
 class SlowOnly(I3D):
@@ -191,3 +207,6 @@ class R2Plus1D(I3D):
     zero_init_residual: bool = False
     norm_eps: float = 1e-3
     factorize: str = "all"
+
+    def missing_in_mmaction(self) -> str:
+        return "" if self.factorize == "all" else f"model.factorize={self.factorize}"

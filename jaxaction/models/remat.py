@@ -1,20 +1,21 @@
-"""Rematerialisation: activations that the backward pass computes again instead of keeping them."""
+"""Rematerialisation: the backward pass computes activations again instead of keeping them."""
+
+from collections.abc import Callable
 
 import flax.linen as nn
 from jaxtyping import Array
 
 
-def run(module: nn.Module, x: Array, train: bool, remat: bool) -> Array:
-    """Returns `module(x, train)`; with `remat`, of what is inside nothing is kept for the gradient.
+def maybe_remat(module: nn.Module, remat: bool) -> Callable[[Array, bool], Array]:
+    """Returns `module`, with `remat` in a form that keeps none of its activations.
 
-    Chen et al. 2016. Names, numbers and updates of the running statistics are the same.
+    The backward pass then computes them again from the module's input. Names, values and updates of
+    the running statistics are the same. Chen et al. 2016.
     """
-    if not (remat and train):
-        return module(x, train)
-    return nn.remat(lambda module, x: module(x, True))(module, x)
+    if not remat:
+        return module
 
+    def apply_remat(x: Array, train: bool) -> Array:
+        return nn.remat(lambda module, x: module(x, train))(module, x)
 
-def is_used(model: nn.Module) -> bool:
-    """Whether a network computes any activation again."""
-    fields = (getattr(model, path, {}) for path in ("slow", "fast"))
-    return bool(getattr(model, "remat", ()) or any(path.get("remat") for path in fields))
+    return apply_remat

@@ -1,6 +1,7 @@
 """SlowFast: a wide network on few frames beside a narrow one on many."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -8,8 +9,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
-from jaxaction.models.checks import check_shape, check_trainable
-from jaxaction.models.heads import Head, pool
+from jaxaction.models.base import Recognizer
+from jaxaction.models.contract import ClipShape
+from jaxaction.models.heads import pool
+from jaxaction.models.layer_options import LayerOptions, gather_options
 from jaxaction.models.layers import BatchNorm
 from jaxaction.models.ops.conv3d import Conv3d
 from jaxaction.models.resnet import ResNet
@@ -34,59 +37,61 @@ BOTH_PATHS = (
 class Lateral(nn.Module):
     """Returns fast features at the slow frames, `factor` times the channels, by a convolution.
 
-    `norm` adds batch norm and ReLU; with `folded` the norm is the convolution's bias.
+    `norm` adds batch norm and ReLU; with `options.folded` the convolution's bias replaces the norm.
+    `freeze`: see `freezing.freeze_level`.
     """
 
     factor: int
     kernel_t: int
     stride_t: int
     norm: bool
-    norm_fields: Mapping
-    dtype: str
-    folded: bool
+    options: LayerOptions
     freeze: str
 
     @nn.compact
     def __call__(self, x: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n t2 h w k"]:
-        shape = ((self.kernel_t, 1, 1), (self.stride_t, 1, 1), ((self.kernel_t - 1) // 2, 0, 0))
-        options = {"dtype": self.dtype, "freeze": self.freeze}
-        bias = self.norm and self.folded
-        x = Conv3d(self.factor * x.shape[-1], *shape, use_bias=bias, **options, name="conv")(x)
+        conv = Conv3d(
+            self.factor * x.shape[-1],
+            kernel_size=(self.kernel_t, 1, 1),
+            strides=(self.stride_t, 1, 1),
+            padding=((self.kernel_t - 1) // 2, 0, 0),
+            use_bias=self.norm and self.options.folded,
+            dtype=self.options.dtype,
+            freeze=self.freeze,
+            name="conv",
+        )
+        x = conv(x)
         if not self.norm:
             return x
-        if not self.folded:
-            x = BatchNorm(**self.norm_fields, **options, name="bn")(x, train)
+        if not self.options.folded:
+            x = BatchNorm(self.options, freeze=self.freeze, name="bn")(x, train)
         return nn.relu(x)
 
 
 class SlowPath(ResNet):
-    """The slow path, which owns the lateral connections as in the reference.
+    """The slow path, which owns the lateral connections as in MMAction2.
 
-    They are `conv1_lateral`, `layer1_lateral`, and so on; `lateral_fields` is empty where there are
-    none. Each is frozen with the stage that it leads into, whose input would change otherwise.
+    They are `conv1_lateral`, `layer1_lateral`, and so on. Each is frozen with the stage that it
+    leads into, whose input would change otherwise.
     """
 
-    lateral_fields: Mapping = nn.FrozenDict()  # empty: not connected
+    lateral_fields: Mapping = nn.FrozenDict()  # of `Lateral`; empty: there are no connections
 
     def setup(self) -> None:
         super().setup()
         if self.lateral_fields:
-            norm = {
-                "epsilon": self.norm_eps,
-                "momentum": self.norm_momentum,
-                "bn_group": self.bn_group,
-            }
-            shared = {"dtype": self.dtype, "folded": self.folded}
-            fields = dict(self.lateral_fields, norm_fields=nn.FrozenDict(norm), **shared)
-            self.conv1_lateral = Lateral(**fields, freeze=self.freeze(1))
+            self.conv1_lateral = self._lateral(1)
             for stage in range(1, self.num_stages):
-                lateral = Lateral(**fields, freeze=self.freeze(stage + 1))
-                setattr(self, f"layer{stage}_lateral", lateral)
+                setattr(self, f"layer{stage}_lateral", self._lateral(stage + 1))
+
+    def _lateral(self, into_stage: int) -> Lateral:
+        freeze = self.freeze(into_stage)
+        return Lateral(**self.lateral_fields, options=self.options, freeze=freeze)
 
     def fuse(self, after: str, slow: Array, fast: Array, train: bool) -> Array:
-        """Returns the slow features with what comes from the fast ones beside them.
+        """Returns the slow features, and beside them what the lateral connection makes of the fast.
 
-        `after` is what both come from: "conv1", "layer1", ...
+        `after` names the layer that both come from: "conv1", "layer1", ...
         """
         if not self.lateral_fields:
             return slow
@@ -107,14 +112,17 @@ class TwoPaths(nn.Module):
         self.fast_path = ResNet(**self.fast)
 
     def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> tuple[Array, Array]:
-        slow = self.slow_path.stem(self._slow_frames(clip), train)
-        fast = self.fast_path.stem(clip[:, :: self.resample_rate // self.speed_ratio], train)
-        slow = self.slow_path.fuse("conv1", slow, fast, train)
-        for stage in range(self.slow_path.num_stages):
-            slow = self.slow_path.stage(stage, slow, train)
-            fast = self.fast_path.stage(stage, fast, train)
-            if stage + 1 < self.slow_path.num_stages:
-                slow = self.slow_path.fuse(f"layer{stage + 1}", slow, fast, train)
+        slow_path, fast_path = self.slow_path, self.fast_path
+        slow = slow_path.stem(self._slow_frames(clip), train)
+        fast = fast_path.stem(clip[:, :: self.resample_rate // self.speed_ratio], train)
+        slow = slow_path.fuse("conv1", slow, fast, train)
+        for stage in range(slow_path.num_stages):
+            slow = slow_path.layer(stage)(slow_path.pool_before(stage, slow), train)
+            slow = slow_path.pool_after(stage, slow)
+            fast = fast_path.layer(stage)(fast_path.pool_before(stage, fast), train)
+            fast = fast_path.pool_after(stage, fast)
+            if stage + 1 < slow_path.num_stages:
+                slow = slow_path.fuse(f"layer{stage + 1}", slow, fast, train)
         return slow, fast
 
     def _slow_frames(self, clip):
@@ -124,24 +132,21 @@ class TwoPaths(nn.Module):
         return clip[:, np.linspace(0, t - 1, t // self.resample_rate).astype(int)]
 
 
-class SlowFast(nn.Module):
+class SlowFast(Recognizer):
     """SlowFast networks. Feichtenhofer et al. 2019.
 
     The slow path sees every `resample_rate`-th frame of the clip (`slow_frames` "stride") or as
     many spread from the first to the last ("linspace", PySlowFast's), the fast path `speed_ratio`
     times as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet`
-    for one path over what is set for both. `lateral` connects them after the stem and each stage
-    but the last, by convolutions `fusion_kernel` frames deep with `lateral_factor` times the fast
-    channels, and `lateral_norm` adds norm and ReLU to them. `frozen_stages`, `norm_eval` and
-    `remat` (see `ResNet`) hold for both paths where `slow` and `fast` say nothing else, and the
-    slow path's for the lateral connections.
+    for one path, and override those that are set for both. `lateral` connects the paths after the
+    stem and each stage but the last, by convolutions `fusion_kernel` frames deep with
+    `lateral_factor` times the fast channels; `lateral_norm` adds norm and ReLU to them. A lateral
+    connection is frozen as the slow path is.
     """
 
-    num_classes: int
     depth: int = 50
     stage_blocks: tuple[int, ...] = ()
     width: int = 64
-    in_channels: int = 3
     resample_rate: int = 8
     speed_ratio: int = 8
     channel_ratio: int = 8
@@ -153,21 +158,21 @@ class SlowFast(nn.Module):
     slow: Mapping = SLOW
     fast: Mapping = FAST
     zero_init_residual: bool = True
-    frozen_stages: int = -1
-    norm_eval: bool = False
-    remat: tuple[int, ...] = ()
-    norm_eps: float = 1e-5
-    norm_momentum: float = 0.1
-    dropout: float = 0.5
-    init_std: float = 0.01
-    bn_group: int = 0
-    dtype: str = "float32"
-    folded: bool = False
+
+    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"zero_init_residual", "partial_bn"}
+    IMAGE_BACKBONE: ClassVar = ("backbone", "slow_path")
+    TINY: ClassVar = {"stage_blocks": (1, 1), "width": 8}
 
     def setup(self) -> None:
+        super().setup()
         slow, fast = self.paths()
-        self.backbone = TwoPaths(slow, fast, self.resample_rate, self.speed_ratio, self.slow_frames)
-        self.cls_head = Head(self.num_classes, self.dropout, self.init_std)
+        self.backbone = TwoPaths(
+            slow=slow,
+            fast=fast,
+            resample_rate=self.resample_rate,
+            speed_ratio=self.speed_ratio,
+            slow_frames=self.slow_frames,
+        )
 
     def paths(self) -> tuple[Mapping, Mapping]:
         """Returns the fields of `SlowPath` and of the fast path's `ResNet`."""
@@ -186,7 +191,7 @@ class SlowFast(nn.Module):
                 stride_t=self.speed_ratio,
                 norm=self.lateral_norm,
             )
-        return nn.FrozenDict(slow), nn.FrozenDict(fast)
+        return nn.FrozenDict(gather_options(slow)), nn.FrozenDict(gather_options(fast))
 
     @property
     def out_channels(self) -> int:
@@ -198,16 +203,28 @@ class SlowFast(nn.Module):
         """Channels that the head sees of the fast path, the first ones."""
         return ResNet(**self.paths()[1]).out_channels
 
-    def features(self, clip: Float[Array, "n t h w c"], train: bool = False) -> tuple[Array, Array]:
-        """Returns the last slow and fast features, the reference's `extract_feat`."""
-        check_trainable(train, self.folded)
-        self.check_clip(clip.shape)
-        return self.backbone(clip, train)
+    def pool(self, features: tuple[Array, Array]) -> Float[Array, "n c"]:
+        return jnp.concatenate([pool(path) for path in self.head_paths(features)], axis=-1)
 
-    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
-        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
-        slow, fast = self.features(clip, train)
-        return self.cls_head(jnp.concatenate([pool(fast), pool(slow)], axis=-1), train)
+    def head_paths(self, features: tuple[Array, Array]) -> tuple[Array, Array]:
+        slow, fast = features
+        return fast, slow
+
+    def example_clip(self) -> ClipShape:
+        return (1, 2 * self.resample_rate, 64, 64, self.in_channels)
+
+    @property
+    def freezes_parameters(self) -> bool:
+        return any(
+            path["frozen_stages"] >= 0 or path.get("partial_bn", False) for path in self.paths()
+        )
+
+    @property
+    def uses_remat(self) -> bool:
+        return any(path["remat"] for path in self.paths())
+
+    def missing_in_mmaction(self) -> str:
+        return "" if self.slow_frames == "stride" else f"model.slow_frames={self.slow_frames}"
 
     def check_clip(self, shape: tuple[int, ...]) -> None:
         """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
@@ -220,7 +237,7 @@ class SlowFast(nn.Module):
             raise InputError(
                 f"model.slow_frames {self.slow_frames!r} is not one of stride, linspace"
             )
-        check_shape(shape, self.in_channels)
+        super().check_clip(shape)
         rate, t = self.resample_rate, shape[1]
         if t % rate or not t:
             near = [m for m in (t // rate * rate, -(-t // rate) * rate) if m] or [rate]

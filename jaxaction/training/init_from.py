@@ -1,6 +1,7 @@
-"""A run that starts from another run, named by `init_from`: its network and its weights."""
+"""How `init_from` starts a run from another run: it takes that run's network and its weights."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import jax
@@ -10,23 +11,21 @@ from ml_collections import ConfigDict
 from jaxaction.config import build
 from jaxaction.data import labels
 from jaxaction.errors import InputError
+from jaxaction.models.contract import VideoModel
 from jaxaction.storage import checkpoint
 from jaxaction.text import first_few
 
 HEAD = "cls_head"
-# What is the new run's own of a model; all else is part of what the weights were trained for.
-OWN = {"num_classes", "num_segments", "dropout", "init_std", "bn_group", "zero_init_residual"}
-OWN |= {"frozen_stages", "norm_eval", "partial_bn", "remat", "parent", "name", "dtype", "folded"}
 
 Log = Callable[[str], None]
 
 
 def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
-    """Loads the run that `config.init_from` names and changes `config` to fit it; None without one.
+    """Returns the run that `config.init_from` names, None without one; fits `config` to it.
 
-    The network and the scale of pixels become those of that run, except for the number of classes
-    and for options that only training uses; `log` gets a line for each value that changes. The
-    protocol of the test stays the config's. InputError if that run is of another family.
+    The config takes over the mean and standard deviation of pixels and all fields of the model but
+    its `RUN_FIELDS`. `log` gets a line for each value that this changes. The test protocol stays as
+    it is. InputError if the two runs have models of different names.
     """
     if not config.init_from:
         return None
@@ -45,32 +44,37 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
 
 def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
     ours, theirs = build.model(config), build.model(run.config)
-    for name in ours.__dataclass_fields__:
-        if name in OWN or _network(getattr(ours, name)) == _network(getattr(theirs, name)):
+    stored = run.config.model.to_dict()
+    for name in network_fields(type(ours)):
+        ours_now, theirs_now = getattr(ours, name), getattr(theirs, name)
+        if _without_run_fields(ours_now, ours) == _without_run_fields(theirs_now, ours):
             continue
-        value = run.config.model.get(name, getattr(theirs, name))
-        if hasattr(value, "items"):
-            value = _network(value) | _own(getattr(ours, name))
+        value = stored.get(name, theirs_now)
+        if isinstance(value, Mapping):  # of a path of SlowFast
+            own = {key: item for key, item in ours_now.items() if key in ours.RUN_FIELDS}
+            value = _without_run_fields(value, ours) | own
         config.model[name] = value
         log(f"as there: model.{name}={value}")
 
 
-def _network(value: Any) -> Any:
-    """A field's value. From a dict, one of SlowFast's pathways, the keys of OWN are left out."""
-    if not hasattr(value, "items"):
+def network_fields(model: type[VideoModel]) -> list[str]:
+    """The names of the fields of a model that its weights depend on."""
+    linen = {"parent", "name"}
+    return [f.name for f in fields(model) if f.name not in model.RUN_FIELDS | linen]
+
+
+def _without_run_fields(value: Any, model: VideoModel) -> Any:
+    """A field's value; of a mapping only the items that the weights depend on."""
+    if not isinstance(value, Mapping):
         return value
-    return {key: item for key, item in value.items() if key not in OWN}
-
-
-def _own(value: Any) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if key in OWN}
+    return {key: item for key, item in value.items() if key not in model.RUN_FIELDS}
 
 
 def set_classes(config: ConfigDict, log: Log) -> None:
-    """Sets `model.num_classes` to that of the training videos.
+    """Sets `model.num_classes` to the number of classes of the training videos.
 
-    Only if the run starts from another run's weights or the number is 0; `log` gets a line if it
-    changes.
+    It does so where the run starts from another run's weights or the number is 0. `log` gets a line
+    if the number changes.
     """
     if not config.init_from and config.model.num_classes:
         return
@@ -83,10 +87,11 @@ def set_classes(config: ConfigDict, log: Log) -> None:
 def weights(
     config: ConfigDict, run: checkpoint.Run | None, label_names: tuple[str, ...], log: Log
 ) -> dict[str, jax.Array]:
-    """The weights of a run, `{"params/...": array}`, for videos with these classes.
+    """Returns the weights of a run, `{"params/...": array}`, to start a run with these classes.
 
-    A classifier for other classes is left out; `log` says whether it is. Empty without a run.
-    InputError if anything else is missing there or has another shape.
+    `label_names` are those of the classes. A classifier of other classes is left out, and `log` gets a
+    line that says so. Empty without a run. InputError if anything else is missing there or has
+    another shape.
     """
     if run is None:
         return {}
@@ -110,7 +115,7 @@ def weights(
 
 
 def overlay(variables: dict, weights: dict[str, jax.Array]) -> dict[str, Any]:
-    """`variables` with those that `weights` names replaced."""
+    """Returns `variables` with those of `weights` in their places."""
     flat = traverse_util.flatten_dict(variables, sep="/")
     return traverse_util.unflatten_dict(flat | weights, sep="/")
 

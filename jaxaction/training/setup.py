@@ -14,7 +14,6 @@ import jaxaction
 from jaxaction import data, train_state
 from jaxaction.config import build, checks
 from jaxaction.data import Protocol
-from jaxaction.models import remat
 from jaxaction.models.trainable import frozen_parameters
 from jaxaction.runtime import device_memory, sharding, xla_options
 from jaxaction.train_state import TrainState
@@ -120,7 +119,7 @@ def compile_step(
         out_shardings=(replicated, replicated),
         donate_argnums=0,
     )
-    options = xla_options.for_training(config.train.deterministic, remat.is_used(setup.model))
+    options = xla_options.for_training(config.train.deterministic, setup.model.uses_remat)
     compiled = jitted.lower(state, _abstract_batch(config)).compile(compiler_options=options)
     log(f"compiled the training step in {time.monotonic() - begin:.1f} s")
     return compiled

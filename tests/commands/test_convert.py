@@ -18,7 +18,7 @@ from jaxaction.interop.weights import read_weights, write_weights
 from jaxaction.storage import checkpoint
 from jaxaction.training import loop
 from tests import tiny_run
-from tests.reference import FOLDER
+from tests.figures import FOLDER
 
 MODEL = {"name": "tsn", "depth": 18, "stage_blocks": (1, 1), "width": 4, "num_classes": 3}
 CONFIG = """

@@ -16,14 +16,14 @@ from jaxaction.commands.cli import main
 from jaxaction.commands.flops import Layer
 from jaxaction.config import build, flags
 from jaxaction.errors import InputError
-from jaxaction.models import MODELS, abstract_variables
+from jaxaction.models import abstract_variables
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.ops import conv3d
-from tests.models.test_build import CLIPS, config
+from tests.models.networks import clip_shape, each_model, tiny
 from tests.paths import ROOT
 
 TINY = {"name": "tsn", "num_classes": 5, "stage_blocks": (1,), "width": 4}
-DEPTHWISE = (1, 3, 3, 1, 32)  # a kernel whose inputs are one channel a group
+FOUR_STAGES = {"stage_blocks": (1, 1, 1, 1)}
 
 
 class Alone(nn.Module):
@@ -92,13 +92,14 @@ def test_non_local_block_has_two_products(mode, sub_sample, channels, keys):
 
 
 def test_classifier_of_tsm_sees_every_segment():
-    counted = flops.count(jaxaction.build(config("tsm")), (2, 8, 32, 32, 3))
+    counted = flops.count(jaxaction.build(tiny("tsm", **FOUR_STAGES)), (2, 8, 32, 32, 3))
     assert counted.layers[-1].output == (2, 8, 5)
     assert counted.macs - counted.macs_without_head == 2 * 8 * 256 * 5
 
 
 def test_stages_of_both_paths_are_named():
-    stages = flops.count(jaxaction.build(config("slowfast")), (1, 16, 32, 32, 3)).stages
+    model = jaxaction.build(tiny("slowfast", **FOUR_STAGES))
+    stages = flops.count(model, (1, 16, 32, 32, 3)).stages
     slow = {name.split("/")[-1]: shape for name, shape in stages.items() if "slow_path" in name}
     fast = {name.split("/")[-1]: shape for name, shape in stages.items() if "fast_path" in name}
     assert len(slow) + len(fast) == len(stages)
@@ -112,15 +113,20 @@ def test_stages_of_both_paths_are_named():
     assert fast["conv1"] == (1, 16, 16, 16, 1) and fast["layer4"] == (1, 16, 1, 1, 32)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 def test_every_kernel_is_counted_once(name):
-    model = jaxaction.build(config(name))
+    model = jaxaction.build(tiny(name))
     params = flatten_dict(abstract_variables(model)["params"], sep="/")
-    counted = flops.count(model, CLIPS[name])
+    counted = flops.count(model, clip_shape(model))
     kernels = sorted(f"{layer.path}/kernel" for layer in counted.layers)
     assert kernels == sorted(key for key in params if key.endswith("/kernel"))
     assert counted.parameters == sum(x.size for x in params.values())
-    assert (DEPTHWISE in [layer.kernel for layer in counted.layers]) == (name == "tsm_mobilenetv2")
+
+
+def test_depthwise_convolutions_are_counted_as_such():
+    model = jaxaction.build(tiny("tsm_mobilenetv2"))
+    layers = flops.count(model, clip_shape(model)).layers
+    assert (1, 3, 3, 1, 8) in [layer.kernel for layer in layers]  # one channel a group
 
 
 def test_folded_norms_leave_the_count_as_it_is():

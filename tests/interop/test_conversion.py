@@ -9,7 +9,7 @@ from jaxaction.errors import InputError
 from jaxaction.interop import conversion, layout, mmaction
 from jaxaction.interop.weights import read_weights, write_weights
 from jaxaction.models import abstract_variables
-from tests.reference import seeded_weight
+from tests.figures import seeded_weight
 
 TINY = {"num_classes": 4, "depth": 50, "stage_blocks": (1, 1), "width": 8}
 TSN = {"name": "tsn", **TINY}

@@ -7,7 +7,7 @@ from flax import traverse_util
 import jaxaction
 from jaxaction.interop import mmaction
 from jaxaction.models import abstract_variables
-from tests.reference import Case, case_names
+from tests.figures import Case, case_names
 
 NAME = "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb"
 CONFIG = {"name": "tsn", "num_classes": 4, "depth": 18, "stage_blocks": (1, 1), "width": 4}
@@ -18,7 +18,7 @@ def state_dict(config):
     model = jaxaction.build(config)
     shapes = traverse_util.flatten_dict(abstract_variables(model))
     return {
-        mmaction.reference_key(model, path): np.zeros(mmaction.to_torch_shape(leaf.shape))
+        mmaction.mmaction_key(model, path): np.zeros(mmaction.to_torch_shape(leaf.shape))
         for path, leaf in shapes.items()
     }
 
@@ -28,7 +28,7 @@ def test_names_are_mmaction2_s(name):
     case = Case(name)
     model = jaxaction.build(mmaction.model_config(case.meta["model"]))
     paths = traverse_util.flatten_dict(abstract_variables(model))
-    assert {mmaction.reference_key(model, path) for path in paths} == set(case.meta["state_keys"])
+    assert {mmaction.mmaction_key(model, path) for path in paths} == set(case.meta["state_keys"])
 
 
 def test_convolutions_turn_to_frames_height_width_in_out():

@@ -10,7 +10,7 @@ import pytest
 import jaxaction
 from jaxaction.interop import mmaction
 from jaxaction.runtime import xla_options
-from tests.reference import FOLDER, rng, seeded_weight, to_clips
+from tests.figures import FOLDER, rng, seeded_weight, to_clips
 
 OPTIONS = json.loads(gzip.decompress((FOLDER / "options.json.gz").read_bytes()))
 

@@ -17,6 +17,7 @@ import pytest
 from jaxaction.errors import InputError
 from jaxaction.interop.pth import Dropped, read_pth
 from jaxaction.interop.torch_pickle import opcodes
+from tests.figures import FOLDER
 from tests.interop.pickles import (
     NONE,
     built,
@@ -33,7 +34,6 @@ from tests.interop.pickles import (
     write_legacy,
     write_zip,
 )
-from tests.reference import FOLDER
 
 FILES = FOLDER / "pth"
 SIX = np.arange(6, dtype=np.float32)

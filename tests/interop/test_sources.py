@@ -10,8 +10,8 @@ from jaxaction.interop import conversion, mmaction, sources
 from jaxaction.models import abstract_variables
 from jaxaction.models.heads import view_logits
 from jaxaction.runtime import xla_options
+from tests.figures import Case
 from tests.interop.test_zoo_weights import model_config
-from tests.reference import Case
 
 ONE_RUN = xla_options.for_one_run()
 LATERALS = {"slow_frames": "linspace", "lateral_norm": True}

@@ -9,8 +9,8 @@ import pytest
 
 from jaxaction.config import flags, stored
 from jaxaction.interop import mmaction
+from tests.figures import FOLDER
 from tests.paths import ROOT
-from tests.reference import FOLDER
 from tests.test_configs import RECIPES
 
 # {config: {name: shape}}, what MMAction2 1.2.0 builds from each of its 43 configs.

@@ -8,63 +8,48 @@ import numpy as np
 import pytest
 
 import jaxaction
-from jaxaction.models import MODELS, abstract_variables
-
-TINY = {"num_classes": 5, "stage_blocks": (1, 1, 1, 1), "width": 8}
-CLIPS = {
-    "tsn": (2, 3, 32, 32, 3),
-    "tsm": (2, 8, 32, 32, 3),
-    "i3d": (2, 8, 32, 32, 3),
-    "r2plus1d": (2, 8, 32, 32, 3),
-    "slowonly": (2, 4, 32, 32, 3),
-    "slowfast": (2, 16, 32, 32, 3),
-    "tsm_mobilenetv2": (2, 8, 32, 32, 3),
-}
+from jaxaction.models import abstract_variables
+from tests.models.networks import clip_shape, each_model, tiny
 
 
-def config(name):
-    return {"name": name, "num_classes": 5} if name == "tsm_mobilenetv2" else {"name": name, **TINY}
+def abstract_logits(model, shape=None, train=False):
+    """The shape and type of the logits of clips, by default those of `clip_shape`."""
+    shape = shape or clip_shape(model)
 
-
-def shapes(model, clip_shape, train=False, dtype=jnp.float32):
     def logits(clip, key):
-        variables = jaxaction.init(model, clip_shape, key)
+        variables = jaxaction.init(model, shape, key)
         rngs = {"dropout": key}
         return model.apply(variables, clip, train, mutable=["batch_stats"], rngs=rngs)[0]
 
-    return jax.eval_shape(logits, jax.ShapeDtypeStruct(clip_shape, dtype), jax.random.key(0))
+    return jax.eval_shape(logits, jax.ShapeDtypeStruct(shape, jnp.float32), jax.random.key(0))
 
 
-def test_every_model_has_a_clip_here():
-    assert set(CLIPS) == set(MODELS)
-
-
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("train", [False, True])
 def test_logits_are_float32_one_row_a_clip(name, dtype, train):
-    model = jaxaction.build(config(name) | {"dtype": dtype})
-    logits = shapes(model, CLIPS[name], train)
+    model = jaxaction.build(tiny(name, dtype=dtype))
+    logits = abstract_logits(model, train=train)
     assert logits.shape == (2, 5) and logits.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 def test_config_through_json_gives_the_same_hashable_module(name):
-    model = jaxaction.build(config(name))
-    again = jaxaction.build(json.loads(json.dumps(config(name))))
+    model = jaxaction.build(tiny(name))
+    again = jaxaction.build(json.loads(json.dumps(tiny(name))))
     assert model == again and hash(model) == hash(again)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 def test_parameters_are_float32_also_in_bfloat16(name):
-    variables = abstract_variables(jaxaction.build(config(name) | {"dtype": "bfloat16"}))
+    variables = abstract_variables(jaxaction.build(tiny(name, dtype="bfloat16")))
     assert set(variables) == {"params", "batch_stats"}
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 def test_head_sees_as_many_channels_as_the_model_says(name):
-    model = jaxaction.build(config(name))
+    model = jaxaction.build(tiny(name))
     kernel = abstract_variables(model)["params"]["cls_head"]["fc_cls"]["kernel"]
     assert kernel.shape == (model.out_channels, 5)
 
@@ -73,7 +58,7 @@ def test_head_sees_as_many_channels_as_the_model_says(name):
 @pytest.mark.parametrize("name", ["tsn", "i3d"])
 def test_every_depth_of_resnet_builds(name, depth):
     model = jaxaction.build({"name": name, "num_classes": 5, "depth": depth, "width": 8})
-    assert shapes(model, CLIPS[name]).shape == (2, 5)
+    assert abstract_logits(model).shape == (2, 5)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +78,8 @@ def test_every_depth_of_resnet_builds(name, depth):
 )
 def test_misfit_is_named(changes, message):
     with pytest.raises(ValueError) as error:
-        shapes(jaxaction.build(config("i3d") | changes), CLIPS["i3d"])
+        model = jaxaction.build(tiny("i3d", stage_blocks=(1, 1, 1, 1)) | changes)
+        abstract_logits(model, (2, 8, 32, 32, 3))
     assert message in str(error.value)
 
 
@@ -127,22 +113,22 @@ def test_missing_number_of_classes_is_named():
         ("tsm", {}, 16, "16 segments (data.clip_len) does not fit model.num_segments 8"),
         ("tsm", {"temporal_pool": True, "num_segments": 5}, 5, "model.num_segments 5 is odd"),
         ("i3d", {}, 4, "set data.clip_len to 5 or more"),
-        ("tsm_mobilenetv2", {}, 4, "4 segments (data.clip_len) does not fit model.num_segments 8"),
+        ("tsm_mobilenetv2", {}, 8, "8 segments (data.clip_len) does not fit model.num_segments 4"),
     ],
 )
 def test_clip_length_that_the_model_cannot_take_is_named(name, changes, clip_len, message):
-    model = jaxaction.build(config(name) | changes)
+    model = jaxaction.build(tiny(name) | changes)
     with pytest.raises(ValueError) as error:
-        shapes(model, (1, clip_len, 32, 32, 3))
+        abstract_logits(model, (1, clip_len, 32, 32, 3))
     assert message in str(error.value)
 
 
 def test_clip_with_other_channels_is_named():
     with pytest.raises(ValueError, match="model.in_channels is 3"):
-        shapes(jaxaction.build(config("tsn")), (1, 3, 32, 32, 2))
+        abstract_logits(jaxaction.build(tiny("tsn")), (1, 3, 32, 32, 2))
 
 
 def test_same_key_gives_the_same_variables():
-    model = jaxaction.build(config("tsn"))
-    one, two = (jaxaction.init(model, CLIPS["tsn"], jax.random.key(3)) for _ in range(2))
+    model = jaxaction.build(tiny("tsn"))
+    one, two = (jaxaction.init(model, clip_shape(model), jax.random.key(3)) for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, one, two)

@@ -4,45 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 
 import jaxaction
 from jaxaction.errors import InputError
-from jaxaction.models import MODELS, abstract_variables
-
-# Every norm_eps is large and unlike the others, so that a norm folded with another's is seen.
-TINY = {"num_classes": 5, "stage_blocks": (1, 1), "width": 8, "norm_eps": 0.1}
-NON_LOCAL = {"non_local": (0, 1), "non_local_cfg": {"norm": True, "norm_eps": 0.4}}
-NETWORKS = {
-    "tsn": ({"name": "tsn"}, 3),
-    "tsm": ({"name": "tsm", "num_segments": 4, **NON_LOCAL}, 4),
-    "tsm_mobilenetv2": ({"name": "tsm_mobilenetv2", "num_segments": 4, "widen_factor": 0.25}, 4),
-    "i3d": ({"name": "i3d", **NON_LOCAL}, 8),
-    "i3d basic": ({"name": "i3d", "depth": 18, "inflate_style": "3x3x3"}, 8),
-    "r2plus1d": ({"name": "r2plus1d"}, 4),
-    "slowonly": ({"name": "slowonly", "style": "caffe", "dilations": (1, 2)}, 4),
-    "slowfast": ({"name": "slowfast", "slow": NON_LOCAL, "fast": {"norm_eps": 0.7}}, 8),
-    "slowfast lateral norm": ({"name": "slowfast", "lateral_norm": True}, 8),
-    "slowfast apart": ({"name": "slowfast", "lateral": False}, 8),
-}
-
-
-def network(name, **fields):
-    """A tiny model, its variables with nothing left at its default, and a clip."""
-    config, frames = NETWORKS[name]
-    tiny = TINY if "mobilenet" not in name else {"num_classes": 5, "norm_eps": 0.1}
-    model = jaxaction.build(tiny | config | fields)
-    rng = np.random.default_rng(0)
-    leaves = flatten_dict(abstract_variables(model))
-    variables = unflatten_dict({path: draw(rng, path, leaves[path].shape) for path in leaves})
-    return model, variables, rng.standard_normal((2, frames, 32, 32, 3), np.float32)
-
-
-def draw(rng, path, shape):
-    if path[-1] in ("var", "scale"):
-        return rng.uniform(0.3, 1.5, shape).astype(np.float32)
-    fan_in = np.prod(shape[:-1]) if path[-1] == "kernel" else 4
-    return (rng.standard_normal(shape) / np.sqrt(fan_in)).astype(np.float32)
+from jaxaction.models import abstract_variables
+from tests.models.networks import NETWORKS, each_model, network
 
 
 def outputs(model, variables, clip):
@@ -56,10 +23,6 @@ def outputs(model, variables, clip):
 def assert_close(found, expected, tolerance):
     for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * np.abs(two).max())
-
-
-def test_every_model_is_folded_here():
-    assert {config["name"] for config, _ in NETWORKS.values()} == set(MODELS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -103,7 +66,7 @@ def test_folded_variables_are_those_that_the_folded_model_asks_for(name):
 
 def test_config_may_say_that_the_model_is_folded():
     model, variables, _ = network("tsn")
-    config = TINY | NETWORKS["tsn"][0] | {"folded": True}
+    config = NETWORKS["tsn"] | {"folded": True}
     assert jaxaction.build(config) == jaxaction.fold_batch_norm(model, variables)[0]
 
 
@@ -117,7 +80,7 @@ def test_given_variables_stay_as_they_are():
         np.testing.assert_array_equal(after[path], before[path])
 
 
-@pytest.mark.parametrize("name", MODELS)
+@each_model
 @pytest.mark.parametrize("method", ["__call__", "features"])
 def test_folded_network_is_not_trained(name, method):
     model, _, clip = network(name)
@@ -135,7 +98,10 @@ def test_folded_model_is_not_folded_again():
 
 def test_arguments_in_the_wrong_order_and_a_dict_as_model_are_refused_in_one_line():
     model, variables, _ = network("tsn")
-    for given, names in (((variables, model), "dict, TSN"), ((TINY, variables), "dict, dict")):
+    for given, names in (
+        ((variables, model), "dict, TSN"),
+        ((NETWORKS["tsn"], variables), "dict, dict"),
+    ):
         with pytest.raises(InputError, match=f"a model and its variables, .*{names}") as error:
             jaxaction.fold_batch_norm(*given)
         assert "\n" not in str(error.value)

@@ -1,5 +1,7 @@
 """Frozen parts get no gradient and keep their statistics; everything else trains as ever."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -12,33 +14,19 @@ from jaxaction.models.layers import BatchNorm
 from jaxaction.models.ops.conv3d import Conv3d
 from jaxaction.models.trainable import frozen_parameters
 from jaxaction.runtime import xla_options
-from tests.models.test_fold import NETWORKS, network
+from tests.models.networks import network
 
 SLOWFAST = "slowfast lateral norm"
-# What is frozen of each family, by fields and by names.
-FROZEN = {
-    "tsn": ({"frozen_stages": 1}, ("backbone/conv1/", "backbone/layer1/")),
-    "tsm": (
-        {"frozen_stages": 2},
-        ("backbone/conv1/", "backbone/layer1/", "backbone/layer2/"),
-    ),  # with non-local
-    "tsm_mobilenetv2": (
-        {"frozen_stages": 2},
-        ("backbone/conv1/", "backbone/layer1/", "backbone/layer2/"),
-    ),
-    "i3d basic": ({"frozen_stages": 0}, ("backbone/conv1/",)),
-    "r2plus1d": ({"frozen_stages": 1}, ("backbone/conv1/", "backbone/layer1/")),
-    "slowonly": ({"frozen_stages": 1}, ("backbone/conv1/", "backbone/layer1/")),
-    SLOWFAST: (
-        {"depth": 18, "frozen_stages": 1, "fast": {"frozen_stages": 0}},
-        (
-            "backbone/slow_path/conv1/",
-            "backbone/slow_path/layer1/",
-            "backbone/slow_path/conv1_lateral/",  # into layer1; the next one trains
-            "backbone/fast_path/conv1/",
-        ),
-    ),
-}
+# Of slow and fast paths, stages that differ; the names of what is frozen begin so.
+SLOWFAST_FIELDS = {"depth": 18, "frozen_stages": 1, "fast": {"frozen_stages": 0}}
+SLOWFAST_FROZEN = (
+    "backbone/slow_path/conv1/",
+    "backbone/slow_path/layer1/",
+    "backbone/slow_path/conv1_lateral/",  # into layer1; the next one trains
+    "backbone/fast_path/conv1/",
+)
+# Networks with fields of their own, and their last frozen stage.
+FROZEN = {"tsm non-local": 2, "tsm_mobilenetv2": 2, "i3d basic": 0}
 
 
 def compiled(function):
@@ -77,30 +65,39 @@ def split(tree):
     return [{name for name in leaves if leaves[name] == some} for some in (True, False)]
 
 
-def test_every_model_is_frozen_here():
-    assert {NETWORKS[name][0]["name"] for name in FROZEN} == set(MODELS)
+def stage_of(parameter):
+    """The stage of a parameter by its name, of a lateral connection that which it leads into."""
+    match = re.match(r"backbone/(?:\w+_path/)?(?:conv1|layer(\d+))(_lateral)?/", parameter)
+    return int(match[1] or 0) + bool(match[2]) if match else 100
 
 
-@pytest.mark.parametrize("name", FROZEN)
-def test_stages_up_to_the_frozen_one_have_frozen_parameters_and_no_other(name):
-    fields, parts = FROZEN[name]
-    model, variables, _ = network(name, **fields)
+@pytest.mark.parametrize(
+    ("name", "last"), [*((name, 1) for name in MODELS), *FROZEN.items()], ids=str
+)
+def test_stages_up_to_the_frozen_one_have_frozen_parameters_and_no_other(name, last):
+    model, variables, _ = network(name, frozen_stages=last)
     names = {"/".join(path) for path in flatten_dict(variables["params"])}
-    assert frozen_parameters(model) == {name for name in names if name.startswith(parts)}
+    frozen = {name for name in names if stage_of(name) <= last}
+    assert frozen_parameters(model) == frozen
+    assert {stage_of(name) for name in frozen} == set(range(last + 1))
     assert frozen_parameters(network(name)[0]) == frozenset()
 
 
+def test_a_path_of_slowfast_can_have_frozen_stages_of_its_own():
+    model, variables, _ = network(SLOWFAST, **SLOWFAST_FIELDS)
+    names = {"/".join(path) for path in flatten_dict(variables["params"])}
+    assert frozen_parameters(model) == {name for name in names if name.startswith(SLOWFAST_FROZEN)}
+
+
 def test_frozen_parameters_are_those_without_a_gradient():
-    fields, _ = FROZEN[SLOWFAST]
-    trained, still = gradients(SLOWFAST, **fields)
-    assert still == frozen_parameters(network(SLOWFAST, **fields)[0])
+    trained, still = gradients(SLOWFAST, **SLOWFAST_FIELDS)
+    assert still == frozen_parameters(network(SLOWFAST, **SLOWFAST_FIELDS)[0])
     assert trained >= {"cls_head/fc_cls/kernel", "cls_head/fc_cls/bias"}
 
 
 def test_statistics_of_frozen_stages_stay_and_all_others_move():
-    fields, parts = FROZEN["r2plus1d"]
-    moved, kept, _ = statistics("r2plus1d", **fields)
-    assert kept == {name for name in moved | kept if name.startswith(parts)}
+    moved, kept, _ = statistics("r2plus1d", frozen_stages=1)
+    assert kept == {name for name in moved | kept if stage_of(name) <= 1}
     assert moved
 
 
@@ -115,11 +112,11 @@ def test_norm_eval_freezes_no_parameter():
 
 
 def test_all_statistics_move_where_nothing_is_frozen():
-    moved, kept, difference = statistics("tsm")
+    moved, kept, difference = statistics("tsm non-local")
     assert moved and not kept and difference > 1e-3
 
 
-@pytest.mark.parametrize("name", ["tsn", "tsm"])
+@pytest.mark.parametrize("name", ["tsn", "tsm non-local"])
 def test_partial_bn_freezes_scale_and_bias_of_all_norms_but_the_first(name):
     model, variables, _ = network(name, partial_bn=True)
     names = {"/".join(path) for path in flatten_dict(variables["params"])}
@@ -130,7 +127,7 @@ def test_partial_bn_freezes_scale_and_bias_of_all_norms_but_the_first(name):
 
 
 def test_partial_bn_moves_the_statistics_of_the_first_norm_alone():
-    moved, kept, _ = statistics("tsm", partial_bn=True)
+    moved, kept, _ = statistics("tsm non-local", partial_bn=True)
     assert moved == {"backbone/conv1/bn/mean", "backbone/conv1/bn/var"} and kept
 
 
@@ -171,6 +168,6 @@ def test_a_stage_that_is_not_there_is_named(name, fields, message):
         network(name, **fields)
 
 
-def test_the_reference_has_partial_bn_for_2d_networks_alone():
+def test_mmaction2_has_partial_bn_for_2d_networks_alone():
     with pytest.raises(InputError, match="model.partial_bn is no field of 'slowonly'"):
         jaxaction.build({"name": "slowonly", "num_classes": 5, "partial_bn": True})

@@ -1,4 +1,4 @@
-"""Networks start as the reference's do."""
+"""Networks start as MMAction2's do."""
 
 import functools
 
@@ -28,7 +28,7 @@ def parameters(name):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_weights_have_the_references_spread(name):
+def test_weights_have_the_spread_of_mmaction2(name):
     params, init_std = parameters(name)
     for path, value in params.items():
         if path[-1] == "kernel" and value.size > 10_000:
@@ -39,7 +39,7 @@ def test_weights_have_the_references_spread(name):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_last_norm_of_a_block_starts_at_zero_where_the_references_does(name):
+def test_last_norm_of_a_block_starts_at_zero_where_that_of_mmaction2_does(name):
     params, _ = parameters(name)
     last = {"r2plus1d": "conv2"}.get(name, "conv3")
     for path, value in params.items():

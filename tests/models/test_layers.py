@@ -5,25 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.layers import BatchNorm, batch_groups, max_pool, normalize, relu
 
 
-def apply_norm(x, **fields):
-    norm = BatchNorm(**fields)
+def apply_norm(x, **options):
+    norm = BatchNorm(LayerOptions(**options))
     variables = norm.init(jax.random.key(0), x, False)
     return norm.apply(variables, x, True, mutable=["batch_stats"])
 
 
 def test_running_variance_is_the_unbiased_one():
     x = jnp.array([[1.0], [2.0], [6.0]])
-    _, updates = apply_norm(x, momentum=0.1)
+    _, updates = apply_norm(x, norm_momentum=0.1)
     # mean 3; variance 14 / 2 = 7 with n - 1; a tenth of each beside nine tenths of 0 and 1
     np.testing.assert_allclose(updates["batch_stats"]["mean"], [0.3], rtol=1e-6)
     np.testing.assert_allclose(updates["batch_stats"]["var"], [1.6], rtol=1e-6)
 
 
 def test_batch_is_normalised_by_the_biased_variance():
-    y, _ = apply_norm(jnp.array([[1.0], [2.0], [6.0]]), epsilon=0.0)
+    y, _ = apply_norm(jnp.array([[1.0], [2.0], [6.0]]), norm_eps=0.0)
     np.testing.assert_allclose(y[:, 0], np.array([-2, -1, 3]) / np.sqrt(14 / 3), rtol=1e-6)
 
 

@@ -4,13 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from jaxaction.models import abstract_variables, mobilenet, remat
+from jaxaction.models import abstract_variables, mobilenet
 from jaxaction.runtime import xla_options
 from jaxaction.training import setup
 from tests import tiny_run
-from tests.models.test_fold import network
+from tests.models.networks import each_model, network
 
-ALL = {"tsn": (0, 1), "tsm_mobilenetv2": (0, 2, 3), "slowfast lateral norm": (0, 1)}
+STAGES = {"tsn": (0, 1), "tsm_mobilenetv2": (0, 2, 3), "slowfast lateral norm": (0, 1)}
 
 
 @pytest.fixture(autouse=True)
@@ -32,13 +32,13 @@ def step(name, **fields):
 
     jitted = jax.jit(jax.value_and_grad(loss, has_aux=True))
     lowered = jitted.lower(variables["params"])
-    options = xla_options.for_training(remat=remat.is_used(model)) | xla_options.for_one_run()
+    options = xla_options.for_training(remat=model.uses_remat) | xla_options.for_one_run()
     return lowered, lowered.compile(compiler_options=options)(variables["params"])
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", STAGES)
 def test_loss_gradients_and_statistics_are_the_same(name):
-    (kept, expected), (again, found) = step(name), step(name, remat=ALL[name])
+    (kept, expected), (again, found) = step(name), step(name, remat=STAGES[name])
     convolutions = [lowered.as_text().count("stablehlo.convolution") for lowered in (kept, again)]
     assert convolutions[0] < convolutions[1]
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
@@ -48,15 +48,15 @@ def test_loss_gradients_and_statistics_are_the_same(name):
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each_model
 def test_names_and_shapes_of_the_variables_are_the_same(name):
-    again = network(name, remat=ALL[name])[0]
+    again = network(name, remat=(0, 1))[0]
     assert abstract_variables(again) == abstract_variables(network(name)[0])
 
 
 def test_a_path_of_slowfast_can_have_stages_of_its_own():
     model = network("slowfast", slow={"remat": (1,)})[0]
-    assert remat.is_used(model) and not remat.is_used(network("slowfast")[0])
+    assert model.uses_remat and not network("slowfast")[0].uses_remat
     slow, fast = model.paths()
     assert (slow["remat"], fast["remat"]) == ((1,), ())
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.reference import rng, seeded_weight  # noqa: E402
+from tests.figures import rng, seeded_weight  # noqa: E402
 
 CLASSES = 7
 NL = {"sub_sample": True, "use_scale": False, "norm_cfg": {"type": "BN3d"}}

@@ -11,6 +11,7 @@ import pytest
 
 from jaxaction import train_state
 from jaxaction.errors import InputError
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.layers import BatchNorm
 from jaxaction.models.pixels import normalize
 from jaxaction.runtime import device_memory, sharding, xla_options
@@ -33,7 +34,7 @@ class Network(nn.Module):
         x = clip[:, 0]
         for i in range(2):
             x = nn.Conv(8, (3, 3), name=f"conv{i}")(x)
-            x = nn.relu(BatchNorm(bn_group=self.bn_group, name=f"bn{i}")(x, train))
+            x = nn.relu(BatchNorm(LayerOptions(bn_group=self.bn_group), name=f"bn{i}")(x, train))
         return nn.Dense(self.num_classes, name="fc")(x.mean(axis=(1, 2)))
 
 

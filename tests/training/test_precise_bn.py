@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxaction.models.layer_options import LayerOptions
 from jaxaction.models.layers import BatchNorm
 from jaxaction.runtime import sharding
 from jaxaction.training import precise_bn
@@ -19,8 +20,9 @@ class Network(nn.Module):
 
     @nn.compact
     def __call__(self, clip, train):
-        x = BatchNorm(bn_group=self.bn_group, name="first")(clip, train)
-        return BatchNorm(bn_group=self.bn_group, name="second")(x**2, train and not self.frozen)
+        options = LayerOptions(bn_group=self.bn_group)
+        x = BatchNorm(options, name="first")(clip, train)
+        return BatchNorm(options, name="second")(x**2, train and not self.frozen)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ in another shape (docs/decisions.md has the timings).
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -20,7 +19,7 @@ from jaxaction.models.ops.weight_gradient import weight_gradient
 
 Triple = tuple[int, int, int]
 
-NARROW = 64  # outputs that a product of matrices computes as fast as fewer of them
+NARROW = 64  # a matrix product with fewer outputs than this takes as long as with this many
 
 kaiming_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")  # PyTorch's, fan-out
 
@@ -34,43 +33,17 @@ def conv3d(
     groups: int = 1,
 ) -> Float[Array, "n t2 h2 w2 k"]:
     """Returns PyTorch's `conv3d`: zeros on both sides of each axis, no flip of the kernel."""
+    convolve = choose_convolution(x, kernel, strides, padding, dilation, groups)
+    return convolve(x, kernel, strides, padding, dilation, groups)
+
+
+def choose_convolution(
+    x: Any, kernel: Any, strides: Triple, padding: Triple, dilation: Triple, groups: int
+) -> Callable:
+    """Returns the function that computes this convolution from the same six arguments."""
     form = choose_form(x, kernel, strides, padding, dilation, groups)
-    if groups == 1 and jax.default_backend() == "cpu":
-        return _conv3d_cpu(x, kernel, form, strides, padding, dilation)
-    return FORMS[form](x, kernel, strides, padding, dilation, groups)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
-def _conv3d_cpu(x, kernel, form, strides, padding, dilation):
-    return FORMS[form](x, kernel, strides, padding, dilation, 1)
-
-
-def _conv3d_cpu_forward(x, kernel, form, strides, padding, dilation):
-    return _conv3d_cpu(x, kernel, form, strides, padding, dilation), (x, kernel)
-
-
-def _conv3d_cpu_backward(form, strides, padding, dilation, saved, g):
-    x, kernel = saved
-    how = (strides, padding, dilation)
-    dw = _kernel_gradient(x, kernel, g, form, *how)
-    return _input_gradient(x, kernel, g, *how), dw.astype(kernel.dtype)
-
-
-def _kernel_gradient(x, kernel, g, form, *how):
-    exact = x.dtype == jnp.promote_types(x.dtype, jnp.float32)
-    if form == "outputs" and exact:  # Eigen takes 40 % of the time for it: docs/performance.md
-        return jax.linear_transpose(lambda kernel: FORMS[form](x, kernel, *how, 1), kernel)(g)[0]
-    return weight_gradient(x, g, kernel.shape[:3], *how)
-
-
-def _input_gradient(x, kernel, g, *how):
-    form = choose_form(x, kernel, *how, 1, input_gradient=True)
-    if form == "winograd":
-        return _winograd_input_gradient(x, kernel, g, how[1])
-    return jax.linear_transpose(lambda x: FORMS[form](x, kernel, *how, 1), x)(g)[0]
-
-
-_conv3d_cpu.defvjp(_conv3d_cpu_forward, _conv3d_cpu_backward)
+    own_gradients = groups == 1 and jax.default_backend() == "cpu"
+    return FORMS_WITH_OWN_GRADIENTS[form] if own_gradients else FORMS[form]
 
 
 def choose_form(
@@ -82,10 +55,10 @@ def choose_form(
     groups: int,
     input_gradient: bool = False,
 ) -> str:
-    """Returns the name in `FORMS` of the operations to use for `x` and `kernel`, or for the
-    gradient of `x`.
+    """Returns the name in `FORMS` of the operations that compute this convolution.
 
-    Of those two only shapes and types count. docs/performance.md has each rule's evidence.
+    With `input_gradient` they are those for the gradient of `x`. `x` and `kernel` may be anything
+    that has a shape and a dtype. docs/performance.md has the evidence for each rule.
     """
     size_t, size_h, size_w, _, features = kernel.shape
     cpu = groups == 1 and jax.default_backend() == "cpu"
@@ -116,18 +89,6 @@ def _direct(x, kernel, strides, padding, dilation, groups):
     )
 
 
-def _conv2d(x, kernel, strides, padding, dilation, groups=1):
-    return lax.conv_general_dilated(
-        x,
-        kernel,
-        strides,
-        [(p, p) for p in padding],
-        rhs_dilation=dilation,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=groups,
-    )
-
-
 def _matmul(x, kernel, strides, padding, dilation, groups):
     """A 1x1x1 kernel: the positions that the strides keep, times a matrix."""
     st, sh, sw = strides
@@ -138,8 +99,14 @@ def _frames(x, kernel, strides, padding, dilation, groups):
     """A kernel of one frame: the frames folded into the batch, a 2D convolution."""
     x = x[:, :: strides[0]]
     n, t = x.shape[:2]
-    y = _conv2d(
-        x.reshape(n * t, *x.shape[2:]), kernel[0], strides[1:], padding[1:], dilation[1:], groups
+    y = lax.conv_general_dilated(
+        x.reshape(n * t, *x.shape[2:]),
+        kernel[0],
+        strides[1:],
+        [(p, p) for p in padding[1:]],
+        rhs_dilation=dilation[1:],
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
     )
     return y.reshape(n, t, *y.shape[1:])
 
@@ -149,12 +116,13 @@ def _columns(x, kernel, strides, padding, dilation, groups):
     _, sh, sw = strides
     x = x[:, :, ::sh, ::sw]
     n, t, h, w, c = x.shape
-    y = _conv2d(
+    y = lax.conv_general_dilated(
         x.reshape(n, t, h * w, c),
         kernel[:, :, 0],
         (strides[0], 1),
-        (padding[0], 0),
-        (dilation[0], 1),
+        [(padding[0], padding[0]), (0, 0)],
+        rhs_dilation=(dilation[0], 1),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return y.reshape(n, y.shape[1], h, w, y.shape[-1])
 
@@ -171,8 +139,10 @@ def _taps(x, kernel, strides, padding, dilation, groups):
 
 
 def _outputs(x, kernel, strides, padding, dilation, groups):
-    """The kernel's frames side by side on the outputs' channels, for every frame of the input;
-    then the sum along time. Every frame is convolved, also where a stride in time skips outputs."""
+    """The kernel's frames side by side on the outputs' channels, then their sum along time.
+
+    Every frame of the input is convolved, even where a stride in time skips outputs.
+    """
     size_t, size_h, size_w, c, k = kernel.shape
     flat = kernel.transpose(1, 2, 3, 0, 4).reshape(1, size_h, size_w, c, size_t * k)
     y = _frames(x, flat, (1, *strides[1:]), padding, dilation, 1)
@@ -182,40 +152,46 @@ def _outputs(x, kernel, strides, padding, dilation, groups):
     for tap in range(size_t):
         start = tap * dilation[0] - padding[0]
         ends = (-start, start + span - x.shape[1], 0)
-        part = y[..., tap * k : (tap + 1) * k]
-        part = lax.pad(part, jnp.zeros((), y.dtype), [(0, 0, 0), ends, *[(0, 0, 0)] * 3])
-        total += part[:, :: strides[0]]
+        of_tap = y[..., tap * k : (tap + 1) * k]
+        of_tap = lax.pad(of_tap, jnp.zeros((), y.dtype), [(0, 0, 0), ends, *[(0, 0, 0)] * 3])
+        total += of_tap[:, :: strides[0]]
     return total
 
 
 def _winograd(x, kernel, strides, padding, dilation, groups):
-    """Fewer products along the first axis of three taps; each is a convolution of one tap there."""
+    """Fewer products along the first axis that has three taps.
+
+    Each product is a convolution with one tap on that axis.
+    """
     axis = winograd.tap_axis(kernel.shape)
-    pad, rest = padding[axis - 1], winograd.without(padding, axis, 0)
+    pad, inner_padding = padding[axis - 1], winograd.without(padding, axis, 0)
     length = x.shape[axis] + 2 * pad - winograd.TAPS + 1
     tile = winograd.best_tile(length)
     inputs = winograd.transform_inputs(x, axis, tile, pad)
     taps = winograd.transform_taps(kernel, axis, tile)
-    products = _all_products(lambda v, u: conv3d(v, u, padding=rest), inputs, taps)
+    products = _all_products(lambda v, u: conv3d(v, u, padding=inner_padding), inputs, taps)
     return winograd.join_outputs(products, axis, tile, length)
 
 
 def _winograd_input_gradient(x, kernel, g, padding):
-    """The same of `g`, with the taps in reverse, and the products those of a gradient."""
+    """Winograd's products of `g` with the taps in reverse; each is the gradient of an input."""
     axis = winograd.tap_axis(kernel.shape)
-    pad, rest = padding[axis - 1], winograd.without(padding, axis, 0)
+    pad, inner_padding = padding[axis - 1], winograd.without(padding, axis, 0)
     tile = winograd.best_tile(x.shape[axis])
     inputs = winograd.transform_inputs(g, axis, tile, winograd.TAPS - 1 - pad)
     taps = winograd.transform_taps(jnp.flip(kernel, axis - 1), axis, tile)
     tiles = inputs.shape[axis + 1]
     shape = jax.ShapeDtypeStruct(winograd.without(x.shape, axis + 1, tiles), x.dtype)
-    how = ((1, 1, 1), rest, (1, 1, 1))
-    products = _all_products(lambda v, u: _input_gradient(shape, u, v, *how), inputs, taps)
+    ones = (1, 1, 1)
+    products = _all_products(
+        lambda v, u: _input_gradient(shape, u, v, ones, inner_padding, ones), inputs, taps
+    )
     return winograd.join_outputs(products, axis, tile, x.shape[axis])
 
 
 def _all_products(product, inputs, taps):
-    """Of pointwise taps in one go, which compiles in half the time; XLA can't do so with others."""
+    """Each input times its tap: `product(inputs[i], taps[i])` for every `i`."""
+    # One batched product compiles in half the time, but XLA can't batch larger convolutions so.
     if taps.shape[1:4] == (1, 1, 1):
         return jax.vmap(product)(inputs, taps)
     return [product(v, u) for v, u in zip(inputs, taps, strict=True)]
@@ -232,11 +208,52 @@ FORMS: dict[str, Callable] = {
 }
 
 
+def _with_own_gradients(form: str) -> Callable:
+    """Returns a form with gradients that take less time on CPUs than those that JAX derives."""
+
+    def forward(x, kernel, strides, padding, dilation, groups):
+        return FORMS[form](x, kernel, strides, padding, dilation, groups), (x, kernel)
+
+    def backward(strides, padding, dilation, groups, saved, g):
+        x, kernel = saved
+        dw = _kernel_gradient(x, kernel, g, form, strides, padding, dilation)
+        return _input_gradient(x, kernel, g, strides, padding, dilation), dw.astype(kernel.dtype)
+
+    convolve = jax.custom_vjp(FORMS[form], nondiff_argnums=(2, 3, 4, 5))
+    convolve.defvjp(forward, backward)
+    return convolve
+
+
+def _kernel_gradient(x, kernel, g, form, strides, padding, dilation):
+    exact = x.dtype == jnp.promote_types(x.dtype, jnp.float32)
+    if form == "outputs" and exact:  # Eigen takes 40 % of the time for it: docs/performance.md
+
+        def convolve(kernel):
+            return FORMS[form](x, kernel, strides, padding, dilation, 1)
+
+        return jax.linear_transpose(convolve, kernel)(g)[0]
+    return weight_gradient(x, g, kernel.shape[:3], strides, padding, dilation)
+
+
+def _input_gradient(x, kernel, g, strides, padding, dilation):
+    form = choose_form(x, kernel, strides, padding, dilation, 1, input_gradient=True)
+    if form == "winograd":
+        return _winograd_input_gradient(x, kernel, g, padding)
+
+    def convolve(x):
+        return FORMS[form](x, kernel, strides, padding, dilation, 1)
+
+    return jax.linear_transpose(convolve, x)(g)[0]
+
+
+FORMS_WITH_OWN_GRADIENTS = {form: _with_own_gradients(form) for form in FORMS}
+
+
 class Conv3d(nn.Module):
     """A 3D convolution with PyTorch's meaning of every field.
 
     `kernel` is `[kt, kh, kw, c / groups, features]`, float32; the product is computed in `dtype`.
-    `freeze`: see `freezing`.
+    `freeze`: see `freezing.freeze_level`.
     """
 
     features: int
@@ -259,14 +276,11 @@ class Conv3d(nn.Module):
     def __call__(self, x: Float[Array, "n t h w c"]) -> Float[Array, "n t2 h2 w2 k"]:
         shape = (*self.kernel_size, x.shape[-1] // self.groups, self.features)
         kernel = self._param("kernel", self.kernel_init, shape)
-        y = conv3d(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            self.strides,
-            self.padding,
-            self.dilation,
-            self.groups,
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        convolve = choose_convolution(
+            x, kernel, self.strides, self.padding, self.dilation, self.groups
         )
+        y = convolve(x, kernel, self.strides, self.padding, self.dilation, self.groups)
         if self.use_bias:
             bias = self._param("bias", nn.initializers.zeros, (self.features,))
             y = y + bias.astype(self.dtype)

@@ -52,15 +52,24 @@ def weight_gradient(
 
 
 def _phases(x, g, size, strides, padding, dilation):
-    """For each of the frames that a stride in time steps over, a gradient without that stride."""
+    """The gradient where a kernel moves by several frames: one without such steps for each phase.
+
+    Phase `p` has the frames `p`, `p + stride`, `p + 2 * stride`, ...
+    """
     x, stride = _pad_time(x, padding[0], padding[0]), strides[0]
-    parts = {}
+    by_tap = {}
     for phase in range(min(stride, size[0])):
         taps = range(phase, size[0], stride)
-        frames = x[:, phase::stride][:, : g.shape[1] + len(taps) - 1]
-        shape = ((len(taps), *size[1:]), (1, *strides[1:]), (0, *padding[1:]), dilation)
-        parts |= zip(taps, weight_gradient(frames, g, *shape), strict=True)
-    return jnp.stack([parts[tap] for tap in range(size[0])])
+        of_phase = weight_gradient(
+            x[:, phase::stride][:, : g.shape[1] + len(taps) - 1],
+            g,
+            size=(len(taps), *size[1:]),
+            strides=(1, *strides[1:]),
+            padding=(0, *padding[1:]),
+            dilation=dilation,
+        )
+        by_tap |= zip(taps, of_phase, strict=True)
+    return jnp.stack([by_tap[tap] for tap in range(size[0])])
 
 
 def _time_beside_outputs(x, g, size, strides, padding, dilation):
@@ -81,12 +90,13 @@ def _time_beside_outputs(x, g, size, strides, padding, dilation):
 
 
 def _winograd(x, g, size, padding):
-    """In the products of `winograd`, each of one tap along the axis that it takes."""
+    """The gradient by the products of `winograd`, each for one tap along its axis."""
     axis = winograd.tap_axis(size)
     tile = winograd.best_tile(g.shape[axis])
     span = tile + winograd.TAPS - 1
-    rest, edge = winograd.without(size, axis, 1), winograd.without(padding, axis, 0)
-    k, width = g.shape[-1], math.prod(rest) * x.shape[-1]
+    inner_size = winograd.without(size, axis, 1)
+    inner_padding = winograd.without(padding, axis, 0)
+    k, width = g.shape[-1], math.prod(inner_size) * x.shape[-1]
     xs, gs, outside = (x, 1, 1), (g, 1, 1), padding[axis - 1]
     if axis == 1:  # a part has whole tiles, and what they see
         missing = winograd.tile_count(g.shape[1], tile) * tile - g.shape[1]
@@ -97,12 +107,15 @@ def _winograd(x, g, size, padding):
     def products(xs, gs):
         inputs = winograd.transform_inputs(xs, axis, tile, outside)
         gs = winograd.transform_gradient(gs, axis, tile)
-        patches = [_patches(v, gs.shape[1:], rest, (1, 1, 1), edge, (1, 1, 1)) for v in inputs]
+        ones = (1, 1, 1)
+        patches = [_patches(v, gs.shape[1:], inner_size, ones, inner_padding, ones) for v in inputs]
         patches = jnp.stack(patches).reshape(span, -1, width)
         return jax.vmap(_row_product)(patches, gs.reshape(span, -1, k))
 
     taps = winograd.join_taps(_sum_of_parts(products, xs, gs, width, k), tile)
-    taps = taps.reshape(winograd.TAPS, *rest[::-1], x.shape[-1], k).transpose(0, 3, 2, 1, 4, 5)
+    taps = taps.reshape(winograd.TAPS, *inner_size[::-1], x.shape[-1], k).transpose(
+        0, 3, 2, 1, 4, 5
+    )
     return jnp.concatenate(list(taps), axis - 1)
 
 

@@ -80,8 +80,8 @@ def transforms(tile: int) -> Transforms:
     """Returns Cook and Toom's matrices for `tile` outputs."""
     points = np.array(POINTS[tile])
     others = [np.delete(points, i) for i in range(len(points))]
-    inputs = [np.append(np.poly(rest)[::-1], 0) for rest in others] + [np.poly(points)[::-1]]
-    scale = [np.prod(point - rest) for point, rest in zip(points, others, strict=True)]
+    inputs = [np.append(np.poly(roots)[::-1], 0) for roots in others] + [np.poly(points)[::-1]]
+    scale = [np.prod(point - roots) for point, roots in zip(points, others, strict=True)]
     taps = np.vander(points, TAPS, increasing=True) / np.array(scale)[:, None]
     outputs = np.vander(points, tile, increasing=True)
     last = np.eye(max(TAPS, tile))  # the point at infinity: the highest power alone

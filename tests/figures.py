@@ -1,4 +1,4 @@
-"""The reference's figures in tests/parity, and the seeded weights and inputs behind them."""
+"""Other projects' figures in tests/parity, and the seeded weights and inputs behind them."""
 
 import json
 import zlib
@@ -52,7 +52,7 @@ class Case:
 
 
 def to_clips(pixels: np.ndarray) -> np.ndarray:
-    """Returns a reference's input as `[n, t, h, w, c]`, a 3D recognizer's views as clips."""
+    """Returns an input of MMAction2 as `[n, t, h, w, c]`, a 3D recognizer's views as clips."""
     if pixels.ndim == 5:
         return pixels.transpose(0, 1, 3, 4, 2).astype(np.float32)
     pixels = pixels.reshape(-1, *pixels.shape[2:])

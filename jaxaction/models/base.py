@@ -1,0 +1,101 @@
+"""`Recognizer`, which all models inherit from."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import flax.linen as nn
+from jaxtyping import Array, Float
+
+from jaxaction.models.checks import check_shape, check_trainable
+from jaxaction.models.contract import ClipShape
+from jaxaction.models.heads import Head, pool
+
+
+class Recognizer(nn.Module):
+    """A backbone and a head, and the answers to `contract.VideoModel` that most networks give.
+
+    A family makes the child `backbone` in its `setup`, a module that is called with a clip and
+    `train`. It defines `out_channels` and `TINY`, and overrides what differs for it.
+
+    `dropout` and `init_std` (of the classifier's weights) are the head's. `frozen_stages`: training
+    leaves the stages up to this one unchanged (-1: none); stage 0 is the stem, stage 1 `layer1`.
+    With `norm_eval` all norms use their running statistics in training. `remat` has the stages
+    whose activations the backward pass computes again, which saves memory and takes time.
+    `norm_eps`, `norm_momentum`, `bn_group`, `dtype` and `folded`: see `LayerOptions`. `dtype` is
+    "float32" or "bfloat16"; parameters, statistics and logits are float32.
+    """
+
+    num_classes: int
+    in_channels: int = 3
+    frozen_stages: int = -1
+    norm_eval: bool = False
+    remat: tuple[int, ...] = ()
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1
+    dropout: float = 0.5
+    init_std: float = 0.01
+    bn_group: int = 0
+    dtype: str = "float32"
+    folded: bool = False
+
+    RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
+        {"num_classes", "frozen_stages", "norm_eval", "remat"}
+        | {"dropout", "init_std", "bn_group", "dtype", "folded"}
+    )
+    MMACTION_IS_2D: ClassVar[bool] = False
+    IMAGE_BACKBONE: ClassVar[tuple[str, ...]] = ("backbone",)
+    TINY: ClassVar[Mapping[str, Any]] = {}
+
+    def setup(self) -> None:
+        self.cls_head = Head(
+            num_classes=self.num_classes, dropout=self.dropout, init_std=self.init_std
+        )
+
+    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
+        """Returns the logits of normalised clips; InputError for a shape that it can't take."""
+        self._check_input(clip.shape, train)
+        return self.cls_head(self.pool(self.backbone(clip, train)), train)
+
+    def features(
+        self, clip: Float[Array, "n t h w c"], train: bool = False
+    ) -> Array | tuple[Array, ...]:
+        """Returns the backbone's output `[n, t2, h2, w2, k]`, MMAction2's `extract_feat`."""
+        self._check_input(clip.shape, train)
+        return self.backbone(clip, train)
+
+    def _check_input(self, shape: tuple[int, ...], train: bool) -> None:
+        check_trainable(train, self.folded)
+        self.check_clip(shape)
+
+    def pool(self, features: Float[Array, "n t h w c"]) -> Float[Array, "n *t c"]:
+        """Returns what the head gets of the features."""
+        return pool(features)
+
+    def head_paths(self, features: Array | tuple[Array, ...]) -> tuple[Array, ...]:
+        return (features,)
+
+    @property
+    def fast_channels(self) -> int:
+        return 0
+
+    def check_clip(self, shape: tuple[int, ...]) -> None:
+        """Raises InputError for a clip shape `[n, t, h, w, c]` that this network can't take."""
+        check_shape(shape, self.in_channels)
+
+    def example_clip(self) -> ClipShape:
+        """Returns the shape of a small clip that this network can take."""
+        return (1, 4, 64, 64, self.in_channels)
+
+    @property
+    def freezes_parameters(self) -> bool:
+        return self.frozen_stages >= 0
+
+    @property
+    def uses_remat(self) -> bool:
+        return bool(self.remat)
+
+    def mmaction_modules(self, modules: tuple[str, ...]) -> tuple[str, ...]:
+        return modules
+
+    def missing_in_mmaction(self) -> str:
+        return ""
