@@ -9,8 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxaction import models
-from jaxaction.commands import zoo
-from jaxaction.config import build, checks, flags, stored
+from jaxaction.config import build, checks, flags, shipped, stored
 from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, foreign, mmaction
@@ -69,12 +68,12 @@ def main(args: argparse.Namespace) -> int:
         print(f"the classifier is replaced by a fresh one of {config.model.num_classes} classes")
     test = build.protocol(config.test)
     print(f"{args.out}: {config.model.name}, {config.model.num_classes} classes, test {test}")
-    print(f"to train from it: train.py --config {whose} --config.init_from={args.out}")
+    print(f"to train from it: jaxaction train --config {whose} --config.init_from={args.out}")
     return 0
 
 
 def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
-    """The config, and what `train.py --config` takes for a recipe of it."""
+    """The config, and what `jaxaction train --config` takes for a recipe of it."""
     if args.config:
         return flags.load_config(*flags.split_variant(args.config)), args.config
     file = args.mmaction_config
@@ -83,12 +82,12 @@ def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
         raise InputError(f"{file} has no model; give a recognizer's config")
     model = _named(file, mmaction.model_config, settings["model"])
     family, variant = _nearest_variant(model["name"].partition("_")[0], Path(file).stem)
-    config = zoo.family_config(family, variant)
+    config = flags.load_config(family, variant)
     config.model = ConfigDict(model | {"bn_group": config.model.bn_group})
     for key, value in _named(file, run_settings, settings).items():
         section, name = key.split(".")
         config[section][name] = value
-    return config, f"configs/{family}.py:{variant}"
+    return config, f"{family}:{variant}"
 
 
 def _named(file: str, function: Callable, *args: Any) -> Any:
@@ -99,10 +98,10 @@ def _named(file: str, function: Callable, *args: Any) -> Any:
         raise InputError(f"{file}: {error}") from error
 
 
-def _nearest_variant(family: str, reference: str) -> list[str]:
+def _nearest_variant(family: str, mmaction_name: str) -> list[str]:
     """The family and its variant of that name in MMAction2, or else its first one."""
-    table = {k: v for k, v in zoo.variants().items() if k.startswith(f"{family}:")}
-    named = [name for name, row in table.items() if row.reference == reference]
+    table = {k: v for k, v in shipped.variants().items() if k.startswith(f"{family}:")}
+    named = [name for name, row in table.items() if row.mmaction_name == mmaction_name]
     return (named or list(table))[0].split(":")
 
 
@@ -112,7 +111,7 @@ def _published_for(source: str, config: str | None) -> str:
         return ""
     file, variant = flags.split_variant(config)
     ours = f"{Path(file).stem}:{variant}"
-    named = [name for name, row in zoo.variants().items() if row.file == Path(source).name]
+    named = [name for name, row in shipped.variants().items() if row.file == Path(source).name]
     return "" if ours in named else ", ".join(named)
 
 
