@@ -75,9 +75,8 @@ def main(argv: list[str]) -> int | None:
     if name not in COMMANDS:
         close = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there is {', '.join(COMMANDS)}"
-        raise InputError(
-            f"{name}: no such command; {hint}" if name else f"COMMAND is missing; {hint}"
-        )
+        mistake = f"{name}: no such command" if name else "COMMAND is missing"
+        raise InputError(f"{mistake}; {hint}")
     return COMMANDS[name].run(args, f"jaxaction {name}")
 
 
