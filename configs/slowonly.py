@@ -43,13 +43,13 @@ def r50_8x8(config: ConfigDict) -> None:
 
 
 def r50_jittered_8x8(config: ConfigDict) -> None:
-    """No recipe of the reference's: random colours, as its TPN has them."""
+    """No recipe of MMAction2's: random colours, as its TPN has them."""
     r50_8x8(config)
     config.data.color_jitter = (0.5, 0.5, 0.5, 0.1)
 
 
 def r50_averaged_8x8(config: ConfigDict) -> None:
-    """No recipe of the reference's: eight times its batch, warmed up over half a million clips,
+    """No recipe of MMAction2's: eight times its batch, warmed up over half a million clips,
     with smoothed labels and averaged weights."""
     r50_8x8(config)
     config.train.update(batch_size=1024, label_smoothing=0.1, ema_decay=0.999)
@@ -117,7 +117,7 @@ def r50_in1k_8x8_k710(config: ConfigDict) -> None:
 
 
 def r50_frozen_8x8(config: ConfigDict) -> None:
-    """No recipe of the reference's: stem and first stage as pretrained, and all norms' statistics,
+    """No recipe of MMAction2's: stem and first stage as pretrained, and all norms' statistics,
     which batches of a few clips would spoil; it stops once three validations were no better."""
     r50_8x8(config)
     recipes.finetune(config, learning_rate=0.01)

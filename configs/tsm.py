@@ -103,14 +103,14 @@ def r101_1x1x8_sthv2(config: ConfigDict) -> None:
 
 
 def r50_augmented_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of the reference's: what is used against overfitting, for smaller data sets."""
+    """No recipe of MMAction2's: what is used against overfitting, for smaller data sets."""
     r50_1x1x8_sthv2(config)
     config.data.update(rand_augment=(2, 9), random_erasing=0.25)
     config.train.update(mixup=0.8, cutmix=1.0)
 
 
 def r50_directions_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of the reference's: the six classes that name a direction count twice."""
+    """No recipe of MMAction2's: the six classes that name a direction count twice."""
     r50_1x1x8_sthv2(config)
     named = {label for pair in config.data.flip_labels for label in pair}
     weights = (2.0 if label in named else 1.0 for label in range(config.model.num_classes))
@@ -118,7 +118,7 @@ def r50_directions_1x1x8_sthv2(config: ConfigDict) -> None:
 
 
 def r50_repeatable_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of the reference's: on a GPU, too, the same bits each time, more slowly."""
+    """No recipe of MMAction2's: on a GPU, too, the same bits each time, more slowly."""
     r50_1x1x8_sthv2(config)
     config.train.deterministic = True
 

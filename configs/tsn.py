@@ -90,7 +90,7 @@ def r50_1x1x16_sthv2(config: ConfigDict) -> None:
 
 
 def r50_partial_bn_1x1x8(config: ConfigDict) -> None:
-    """No recipe of the reference's: norms as pretrained, but for the first; Wang et al. 2016."""
+    """No recipe of MMAction2's: norms as pretrained, but for the first; Wang et al. 2016."""
     r50_1x1x8(config)
     recipes.finetune(config, learning_rate=0.001)
     config.model.update(partial_bn=True, dropout=0.8)

@@ -8,7 +8,7 @@ import pytest
 from flax import traverse_util
 
 import jaxaction
-from jaxaction.config import build, checks, flags, stored
+from jaxaction.config import build, checks, flags, shipped, stored
 from jaxaction.errors import InputError
 from jaxaction.interop import mmaction
 from jaxaction.models.mobilenet import TSMMobileNetV2
@@ -23,7 +23,7 @@ PIPELINE = json.loads(
     gzip.decompress((ROOT / "tests" / "parity" / "pipeline.json.gz").read_bytes())
 )
 
-FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
+FAMILIES = shipped.FAMILIES
 
 
 def module(family):
@@ -35,7 +35,7 @@ RECIPES = {
     f"{family}:{variant}": row
     for family in FAMILIES
     for variant, row in module(family).VARIANTS.items()
-    if row.reference
+    if row.mmaction_name
 }
 MODELS = json.loads(gzip.decompress((ROOT / "tests" / "parity" / "models.json.gz").read_bytes()))
 each_recipe = pytest.mark.parametrize("name", RECIPES)
@@ -46,22 +46,22 @@ def load(name):
     return flags.load_config(str(ROOT / "configs" / f"{family}.py"), variant)
 
 
-def reference(name):
-    wanted = RECIPES[name].reference
+def mmaction_recipe(name):
+    wanted = RECIPES[name].mmaction_name
     return next(recipe for recipe in PIPELINE["recipes"] if recipe["config"] == wanted)
 
 
 def stage(recipe, pipeline, kind):
-    """The options of the transform of that kind (or kinds) in a pipeline of the reference."""
+    """The options of the transform of that kind (or kinds) in a pipeline of MMAction2."""
     return next((x for x in recipe[f"{pipeline}_pipeline"] if x["type"] in kind), None)
 
 
-def test_every_recipe_of_the_reference_is_a_variant():
-    assert {row.reference for row in RECIPES.values()} == set(MODELS)
+def test_every_recipe_of_mmaction2_is_a_variant():
+    assert {row.mmaction_name for row in RECIPES.values()} == set(MODELS)
     assert len(RECIPES) == len(MODELS) == 43
 
 
-# Recipes of ours, for what the reference's don't use.
+# Recipes of ours, for what MMAction2's don't use.
 OURS = (
     "tsm:r50-augmented-1x1x8-sthv2",
     "tsm:r50-directions-1x1x8-sthv2",
@@ -104,8 +104,8 @@ def test_default_is_a_small_network_on_motions(name):
 
 
 @each_recipe
-def test_recipe_has_the_learning_rates_of_the_reference(name):
-    recipe = reference(name)
+def test_recipe_has_the_learning_rates_of_mmaction2(name):
+    recipe = mmaction_recipe(name)
     steps, rates = np.array(recipe["curve"]).T
     _, schedule = setup.build_optimizer(load(name), recipe["iterations_per_epoch"])
     got = jax.jit(jax.vmap(schedule))(steps.astype(np.int32))
@@ -113,8 +113,8 @@ def test_recipe_has_the_learning_rates_of_the_reference(name):
 
 
 @each_recipe
-def test_recipe_has_the_settings_of_the_reference(name):
-    config, recipe = load(name), reference(name)
+def test_recipe_has_the_settings_of_mmaction2(name):
+    config, recipe = load(name), mmaction_recipe(name)
     assert (config.optim.name, recipe["optimizer"]["type"]) == ("sgd", "SGD")
     assert config.optim.momentum == recipe["optimizer"]["momentum"]
     assert config.optim.weight_decay == recipe["optimizer"]["weight_decay"]
@@ -122,7 +122,7 @@ def test_recipe_has_the_settings_of_the_reference(name):
     assert bool(config.optim.multipliers) == bool(recipe["paramwise"])
     assert config.train.epochs == recipe["max_epochs"]
     assert config.train.eval_every_epochs == recipe["val_interval"]
-    gpus = int(RECIPES[name].reference.split("xb")[0].split("_")[-1])
+    gpus = int(RECIPES[name].mmaction_name.split("xb")[0].split("_")[-1])
     assert config.train.batch_size == gpus * recipe["batch_size"]
     base = recipe["auto_scale_lr"].get("base_batch_size", config.train.batch_size)
     assert config.optim.reference_batch == base
@@ -131,8 +131,8 @@ def test_recipe_has_the_settings_of_the_reference(name):
 
 
 @each_recipe
-def test_recipe_takes_the_training_clips_of_the_reference(name):
-    config, recipe = load(name), reference(name)
+def test_recipe_takes_the_training_clips_of_mmaction2(name):
+    config, recipe = load(name), mmaction_recipe(name)
     frames = stage(recipe, "train", ("SampleFrames", "DenseSampleFrames"))
     assert config.data.clip_len == clip_len(config, frames)
     dense = frames["type"] == "DenseSampleFrames"
@@ -148,7 +148,7 @@ def test_recipe_takes_the_training_clips_of_the_reference(name):
     pairs = {int(a): b for a, b in flip.get("flip_label_map", {}).items()}
     assert {a: b for pair in config.data.flip_labels for a, b in (pair, pair[::-1])} == pairs
     assert (config.data.short_side, config.data.size) == (256, (224, 224))
-    normalize = MODELS[RECIPES[name].reference]["data_preprocessor"]
+    normalize = MODELS[RECIPES[name].mmaction_name]["data_preprocessor"]
     assert [config.data.mean, config.data.std] == [
         tuple(normalize["mean"]),
         tuple(normalize["std"]),
@@ -173,8 +173,8 @@ def clip_len(config, frames):
 
 @each_recipe
 @pytest.mark.parametrize("kind", ["val", "test"])
-def test_recipe_takes_the_views_of_the_reference(name, kind):
-    config, recipe = load(name), reference(name)
+def test_recipe_takes_the_views_of_mmaction2(name, kind):
+    config, recipe = load(name), mmaction_recipe(name)
     protocol = build.protocol(config[kind], kind)
     frames = stage(recipe, kind, ("SampleFrames", "DenseSampleFrames"))
     crop = stage(recipe, kind, CROPS)
@@ -185,8 +185,8 @@ def test_recipe_takes_the_views_of_the_reference(name, kind):
     assert protocol.clip_len == (16 if broken else clip_len(config, frames))
     if protocol.sampling == "dense":
         assert frames["type"] == "DenseSampleFrames" and protocol.num_clips == 10
-        whole = frames["num_clips"] == 1
-        interval = frames["frame_interval"] if whole else 64 // frames["num_clips"]
+        single = frames["num_clips"] == 1
+        interval = frames["frame_interval"] if single else 64 // frames["num_clips"]
         assert protocol.frame_interval == interval
     elif protocol.sampling == "segments":
         assert protocol.num_clips == 1 + frames.get("twice_sample", False)
@@ -194,9 +194,9 @@ def test_recipe_takes_the_views_of_the_reference(name, kind):
         assert protocol.num_clips == frames["num_clips"]
 
 
-def test_tsm_recipe_gives_every_parameter_the_reference_group():
+def test_tsm_recipe_gives_every_parameter_the_group_of_mmaction2():
     (expected,) = PIPELINE["parameter_groups"]
-    name = next(name for name, row in RECIPES.items() if row.reference == expected["config"])
+    name = next(name for name, row in RECIPES.items() if row.mmaction_name == expected["config"])
     config = load(name)
     model, groups = build.model(config), {}
     for path in traverse_util.flatten_dict(build.abstract_variables(config)["params"]):
@@ -305,7 +305,7 @@ def test_no_config_value_is_none_or_a_list():
 @each_recipe
 def test_recipes_network_is_the_published_one(name):
     ours = build.model(load(name)).clone(bn_group=0)
-    theirs = jaxaction.build(mmaction.model_config(MODELS[RECIPES[name].reference]))
+    theirs = jaxaction.build(mmaction.model_config(MODELS[RECIPES[name].mmaction_name]))
 
     def fields(model):
         if isinstance(model, TSMMobileNetV2):

@@ -9,8 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxaction import models
-from jaxaction.commands import zoo
-from jaxaction.config import build, checks, flags, stored
+from jaxaction.config import build, checks, flags, shipped, stored
 from jaxaction.data import labels
 from jaxaction.errors import InputError
 from jaxaction.interop import conversion, mmaction, sources
@@ -69,12 +68,12 @@ def main(args: argparse.Namespace) -> int:
         print(f"the classifier is replaced by a fresh one of {config.model.num_classes} classes")
     test = build.protocol(config.test)
     print(f"{args.out}: {config.model.name}, {config.model.num_classes} classes, test {test}")
-    print(f"to train from it: train.py --config {recipe} --config.init_from={args.out}")
+    print(f"to train from it: jaxaction train --config {recipe} --config.init_from={args.out}")
     return 0
 
 
 def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
-    """The config, and what `train.py --config` takes for a recipe of it."""
+    """The config, and what `jaxaction train --config` takes for a recipe of it."""
     if args.config:
         return flags.load_config(*flags.split_variant(args.config)), args.config
     file = args.mmaction_config
@@ -83,12 +82,12 @@ def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
         raise InputError(f"{file} has no model; give a recognizer's config")
     model = _with_file_name(file, mmaction.model_config, settings["model"])
     family, variant = _nearest_variant(model["name"].partition("_")[0], Path(file).stem)
-    config = zoo.family_config(family, variant)
+    config = flags.load_config(family, variant)
     config.model = ConfigDict(model | {"bn_group": config.model.bn_group})
     for key, value in _with_file_name(file, run_settings, settings).items():
         section, name = key.split(".")
         config[section][name] = value
-    return config, f"configs/{family}.py:{variant}"
+    return config, f"{family}:{variant}"
 
 
 def _with_file_name(file: str, function: Callable, *args: Any) -> Any:
@@ -101,8 +100,8 @@ def _with_file_name(file: str, function: Callable, *args: Any) -> Any:
 
 def _nearest_variant(family: str, mmaction_name: str) -> list[str]:
     """The family and its variant of that name in MMAction2, or else its first one."""
-    table = {k: v for k, v in zoo.variants().items() if k.startswith(f"{family}:")}
-    same_name = [name for name, row in table.items() if row.reference == mmaction_name]
+    table = {k: v for k, v in shipped.variants().items() if k.startswith(f"{family}:")}
+    same_name = [name for name, row in table.items() if row.mmaction_name == mmaction_name]
     return (same_name or list(table))[0].split(":")
 
 
@@ -112,7 +111,8 @@ def _published_for(source: str, config: str | None) -> str:
         return ""
     file, variant = flags.split_variant(config)
     given = f"{Path(file).stem}:{variant}"
-    variants = [name for name, row in zoo.variants().items() if row.file == Path(source).name]
+    rows = shipped.variants().items()
+    variants = [name for name, row in rows if row.file == Path(source).name]
     return "" if given in variants else ", ".join(variants)
 
 

@@ -12,9 +12,9 @@ from jaxaction.runtime import distributed
 from jaxaction.storage import checkpoint
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], program: str = "eval.py") -> None:
     """Tests the run that the flags name; prints the accuracies and writes them to its directory."""
-    workdir, overrides = flags.parse_eval(distributed.start(argv))
+    workdir, overrides = flags.parse_eval(distributed.start(argv), program)
     run = checkpoint.load_run(workdir)
     checks.check_test_keys(run.config, overrides)
     if "data.test_file" not in overrides:
@@ -26,7 +26,7 @@ def main(argv: list[str]) -> None:
     source = distributed.first_then_others(lambda: build.source(config, "test"))
     difference = labels.differing_labels(run.label_names, source.label_names)
     if difference and jax.process_index() == 0:
-        print(f"eval.py: warning: {difference}; accuracies mean little", file=sys.stderr)
+        print(f"{program}: warning: {difference}; accuracies mean little", file=sys.stderr)
     evaluation = evaluate.run(
         build.model(config),
         run.variables,

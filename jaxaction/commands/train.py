@@ -5,7 +5,7 @@ from jaxaction.runtime import distributed
 from jaxaction.training import loop
 
 
-def main(argv: list[str]) -> None:
+def main(argv: list[str], program: str = "train.py") -> None:
     """Trains the config that the flags name, and prints the test at the end."""
-    config, _, workdir = flags.parse_train(distributed.start(argv))
+    config, _, workdir = flags.parse_train(distributed.start(argv), program)
     loop.train(config, workdir, log=lambda text: print(text, flush=True))

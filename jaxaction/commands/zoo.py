@@ -1,4 +1,4 @@
-"""The configs' variants, what they cost and what was published of them: `jaxaction zoo`.
+"""The shipped configs' variants, their cost and published accuracy, and copies: `jaxaction zoo`.
 
 The counts come from `zoo_figures.json`, under the fields that they depend on, since counting all
 networks takes a minute; one that the file lacks is counted when it is asked for.
@@ -10,7 +10,6 @@ import difflib
 import functools
 import json
 import operator
-import runpy
 import shlex
 import shutil
 import sys
@@ -20,14 +19,12 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.commands import flops
-from jaxaction.config import build, flags, stored
+from jaxaction.commands import flops, zoo_copy
+from jaxaction.config import build, flags, shipped, stored
 from jaxaction.config.recipes import Variant
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 
-FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
-CONFIGS = Path(__file__).parents[2] / "configs"
 FILE = Path(__file__).with_name("zoo_figures.json")
 
 LEGEND = """\
@@ -60,26 +57,6 @@ class Figures(NamedTuple):
     headless_256: int
 
 
-def variants() -> dict[str, Variant]:
-    """All families' variants under names like `tsm:r50-1x1x8-k400`.
-
-    InputError if there is no folder of configs beside the package.
-    """
-    found = {}
-    for family in FAMILIES:
-        rows = runpy.run_path(str(_config_file(family)))["VARIANTS"]
-        found |= {f"{family}:{variant}": row for variant, row in rows.items()}
-    return found
-
-
-def family_config(family: str, variant: str = "") -> ConfigDict:
-    """The config of `configs/FAMILY.py`, wherever the program was started.
-
-    InputError for an unknown family or variant, or if there is no such folder beside the package.
-    """
-    return flags.load_config(str(_config_file(family)), variant)
-
-
 def network(config: ConfigDict) -> str:
     """What the figures of a config depend on, as text: the model's fields and the clip."""
     fields = stored.tuples(config.model.to_dict())
@@ -97,12 +74,12 @@ def figures(
     stderr.
     """
     known = kept_figures() if known is None else known
-    found = {}
+    counts = {}
     for text, config in {network(config): config for config in configs}.items():
         if text not in known:
             print(f"counting {text}", file=sys.stderr, flush=True)
-        found[text] = known[text] if text in known else _count(config)
-    return found
+        counts[text] = known[text] if text in known else _count(config)
+    return counts
 
 
 def kept_figures() -> dict[str, Figures]:
@@ -114,37 +91,46 @@ def kept_figures() -> dict[str, Figures]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `jaxaction zoo`."""
     which = parser.add_mutually_exclusive_group()
-    about = "print this one in full: tsm:r50-1x1x8-k400 or configs/tsm.py:r50-1x1x8-k400"
-    which.add_argument("name", nargs="?", default="", metavar="NAME", help=about)
-    about = "count all networks again and keep that in the package (a minute; after a new variant)"
-    which.add_argument("--write", action="store_true", help=about)
+    text = "list one family (tsm), or describe one variant (tsm:r50-1x1x8-k400)"
+    which.add_argument("name", nargs="?", default="", metavar="NAME", help=text)
+    text = "count all networks again and keep that in the package (a minute; after a new variant)"
+    which.add_argument("--write", action="store_true", help=text)
+    text = "write the config NAME, with every value, to a new file, to be changed"
+    parser.add_argument("--copy", metavar="FILE.py", help=text)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Lists all variants, describes one, or writes the file of figures."""
-    rows = variants()
-    if args.name in FAMILIES:
-        rows = {name: row for name, row in rows.items() if name.startswith(f"{args.name}:")}
-    elif args.name:
-        name = _nearest(args.name, rows)
+    """Lists all variants, describes or copies one, or writes the file of figures."""
+    if args.copy and not args.name:
+        raise InputError(f"--copy {args.copy}: of which config? write NAME --copy {args.copy}")
+    rows = shipped.variants()
+    family = args.name in shipped.FAMILIES
+    name = args.name if family or not args.name else _nearest(args.name, rows)
+    if args.copy:
+        zoo_copy.write(args.copy, name, rows.get(name), _config(name))
+        print(f"{args.copy}: a copy of {name}")
+        return 0
+    if name in rows:
         print(describe(name, rows[name]))
         return 0
-    configs = {name: family_config(*name.split(":")) for name in rows}
+    listed = {key: row for key, row in rows.items() if not family or key.startswith(f"{name}:")}
+    configs = {key: _config(key) for key in listed}
     if args.write:
         _write(figures(configs.values(), {}))
         return 0
-    print(f"{LEGEND}\n\n{_fit(table(rows, configs))}\n\n`jaxaction zoo NAME` prints one in full.")
+    text = _fit(table(listed, configs))
+    print(f"{LEGEND}\n\n{text}\n\n`jaxaction zoo NAME` prints one in full.")
     return 0
 
 
 def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str:
     """A line a variant under two of headings, families apart."""
-    found = figures(configs.values())
+    counts = figures(configs.values())
     cells, last = [HEADINGS], ""
     for name, row in rows.items():
         family = name.split(":")[0]
         cells += [] if family == last else [("",) * len(HEADINGS)]
-        cells.append((name, *_cells(row, configs[name], found[network(configs[name])])))
+        cells.append((name, *_cells(row, configs[name], counts[network(configs[name])])))
         last = family
     lines = flops.align_columns(cells)
     over = ""
@@ -155,20 +141,20 @@ def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str
 
 def describe(name: str, row: Variant) -> str:
     """All of a variant: its row, its stages' shapes in a test, and every value of its config."""
-    config = family_config(*name.split(":"))
-    found = figures([config])[network(config)]
+    config = _config(name)
+    counts = figures([config])[network(config)]
     test = build.protocol(config.test)
     clip = (1, test.clip_len, *test.size, len(config.data.mean))
     counted = flops.count(build.model(config), clip)
     facts = [
-        ("reference", row.reference or "-"),
+        ("MMAction2", row.mmaction_name or "-"),
         ("file", row.file or "-"),
         ("published", _published(row)),
         ("note", row.note or "-"),
         ("train", _train(config)),
         ("test", str(test)),
-        ("at 224x224", _gmacs(found.macs_224, found.headless_224)),
-        ("at 256x256", _gmacs(found.macs_256, found.headless_256)),
+        ("at 224x224", _gmacs(counts.macs_224, counts.headless_224)),
+        ("at 256x256", _gmacs(counts.macs_256, counts.headless_256)),
     ]
     stages = f"one clip of the test, {flops.shape_text(clip)}\n{flops.summary(counted)}"
     return f"{name}\n\n{flops.align_columns(facts)}\n\n{stages}\n\n{settings(config)}"
@@ -183,30 +169,17 @@ def settings(config: ConfigDict) -> str:
     return "\n".join(f"--config.{key}={shlex.quote(str(value))}" for key, value in values)
 
 
-def _config_file(family: str) -> Path:
-    """Its file; the folder that `configs` lies in is searched for what such a file imports."""
-    if family not in FAMILIES:
-        raise InputError(f"{family}: no such family; there is {', '.join(FAMILIES)}")
-    file = CONFIGS / f"{family}.py"
-    if not file.is_file():
-        raise InputError(
-            f"{file}: no such file; configs come with a clone of the repository: install the"
-            " package from there, pip install -e ."
-        )
-    if str(CONFIGS.parent) not in sys.path:
-        sys.path.append(str(CONFIGS.parent))
-    return file
-
-
 def _nearest(text: str, names: Mapping[str, Variant]) -> str:
-    """The name that is meant, also by MMAction2's name of it; InputError with those that begin so,
-    are like it, or its family's."""
-    theirs = [name for name, row in names.items() if row.reference == Path(text).stem]
-    if theirs:
-        return theirs[0]
+    """The variant that `text` names: our name, the file's and variant's, or MMAction2's name.
+
+    InputError lists the variants that begin so, are like it, or are of its family.
+    """
+    named = [name for name, row in names.items() if row.mmaction_name == Path(text).stem]
+    if named:
+        return named[0]
     file, variant = flags.split_variant(text)
-    inside = Path(file).parent.name == CONFIGS.name
-    name = f"{Path(file).stem}:{variant}" if inside else text
+    in_configs = Path(file).parent.name == shipped.folder().name
+    name = f"{Path(file).stem}:{variant}" if in_configs else text
     if name in names:
         return name
     begin, family = (
@@ -218,6 +191,10 @@ def _nearest(text: str, names: Mapping[str, Variant]) -> str:
     raise InputError(f"{text}: no such variant; {there}")
 
 
+def _config(name: str) -> ConfigDict:
+    return flags.load_config(*flags.split_variant(name))
+
+
 def _count(config: ConfigDict) -> Figures:
     model = build.model(config)
     frames, channels = config.test.clip_len, len(config.data.mean)
@@ -226,16 +203,16 @@ def _count(config: ConfigDict) -> Figures:
     return Figures(small.parameters, *macs)
 
 
-def _write(found: Mapping[str, Figures]) -> None:
-    rows = {text: row._asdict() for text, row in found.items()}
+def _write(counts: Mapping[str, Figures]) -> None:
+    rows = {text: row._asdict() for text, row in counts.items()}
     FILE.write_text(json.dumps(rows, indent=1) + "\n")
 
 
-def _cells(row: Variant, config: ConfigDict, found: Figures) -> tuple[str, ...]:
+def _cells(row: Variant, config: ConfigDict, counts: Figures) -> tuple[str, ...]:
     """The columns after the name, numbers aligned."""
-    macs = tuple(f"{value / 1e9:6.2f}" for value in found[1:])
+    macs = tuple(f"{value / 1e9:6.2f}" for value in counts[1:])
     test = _views(build.protocol(config.test))
-    params = f"{found.parameters / 1e6:6.2f}"
+    params = f"{counts.parameters / 1e6:6.2f}"
     tops = tuple(f"{top:5.2f}" if top else "    -" for top in _tops(row))
     return (_train(config), test, params, *macs, *tops, row.file or "-")
 
@@ -258,7 +235,7 @@ def _views(protocol: Protocol) -> str:
 
 def _tops(row: Variant) -> tuple[float, float]:
     """MMAction2's accuracies; 0 for what isn't its network."""
-    return (row.top1, row.top5) if row.reference else (0.0, 0.0)
+    return (row.top1, row.top5) if row.mmaction_name else (0.0, 0.0)
 
 
 def _published(row: Variant) -> str:

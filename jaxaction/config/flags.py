@@ -17,13 +17,30 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import flag_values
+from jaxaction.config import flag_values, shipped
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed
 
-TRAIN_USAGE = "train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
-TRAIN_USAGE += f" {distributed.USAGE}"
-EVAL_USAGE = f"eval.py --workdir DIR [--config.key=value ...] {distributed.USAGE}"
+TRAIN_FLAGS = "--config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
+TRAIN_FLAGS += f" {distributed.USAGE}"
+TRAIN_HELP = f"""
+Trains one config, from its newest checkpoint on if DIR holds one.
+
+  --config FILE[:VARIANT]  a Python file with get_config(variant), or a name without .py, of a
+                           config that comes with the package: {", ".join(shipped.FAMILIES)}
+                           (`jaxaction zoo` lists their variants)
+  --workdir DIR            where the run goes; without it runs/<config>[-<variant>]
+  --config.key=value       sets one value of the config (`jaxaction zoo NAME` lists them)
+  --coordinator HOST:PORT --process-id N --processes N
+                           one of several processes that are started by hand"""
+EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
+EVAL_HELP = """
+Tests a run's newest checkpoint under the protocol that is stored with it.
+
+  --workdir DIR            the run's directory; the result is written to DIR/eval/
+  --config.key=value       changes one value of the stored config: another protocol or data set
+  --coordinator HOST:PORT --process-id N --processes N
+                           one of several processes that are started by hand"""
 
 
 class TrainFlags(NamedTuple):
@@ -37,35 +54,37 @@ class EvalFlags(NamedTuple):
     overrides: dict[str, str]  # {"test.crops": "center"}: the text as it was given
 
 
-def parse_train(argv: Sequence[str]) -> TrainFlags:
+def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
     """The config with its overrides, its name, and the run's directory; `argv` without the program.
 
-    Without `--workdir` the directory is `runs/<config>[-<variant>]`. `--help` prints the usage and
-    leaves with exit code 0; anything that can't be used is an `InputError`.
+    Without `--workdir` the directory is `runs/<config>[-<variant>]`. `--help` prints the usage of
+    `program` and leaves with exit code 0; anything that can't be used is an `InputError`.
     """
-    flags, overrides = _split(argv, ("config", "workdir"), TRAIN_USAGE)
+    usage = f"{program} {TRAIN_FLAGS}"
+    flags, overrides = _split(argv, ("config", "workdir"), usage, TRAIN_HELP)
     if not flags.get("config"):
-        raise InputError(f"--config is missing; usage: {TRAIN_USAGE}")
+        raise InputError(f"--config is missing; usage: {usage}")
     file, variant = split_variant(flags["config"])
     config = apply_overrides(load_config(file, variant), overrides)
     name = Path(file).stem + (f"-{variant}" if variant else "")
     return TrainFlags(config, name, flags.get("workdir") or f"runs/{name}")
 
 
-def parse_eval(argv: Sequence[str]) -> EvalFlags:
+def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
     """The run's directory, and what `apply_overrides` shall change in its stored config."""
-    flags, overrides = _split(argv, ("workdir",), EVAL_USAGE)
+    usage = f"{program} {EVAL_FLAGS}"
+    flags, overrides = _split(argv, ("workdir",), usage, EVAL_HELP)
     if not flags.get("workdir"):
-        raise InputError(f"--workdir is missing; usage: {EVAL_USAGE}")
+        raise InputError(f"--workdir is missing; usage: {usage}")
     return EvalFlags(flags["workdir"], overrides)
 
 
 def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The arguments without `--config.key=value`, and what those say, for `apply_overrides`."""
-    rest, overrides, args = [], {}, iter(argv)
+    others, overrides, args = [], {}, iter(argv)
     for arg in args:
         if not arg.startswith("--config."):
-            rest.append(arg)
+            others.append(arg)
             continue
         key, equals, value = arg.removeprefix("--config.").partition("=")
         if not equals:
@@ -73,25 +92,25 @@ def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             if value.startswith("--"):
                 raise InputError(f"{arg}: the value is missing; write {arg}=VALUE")
         overrides[key] = value
-    return rest, overrides
+    return others, overrides
 
 
 def load_config(file: str, variant: str = "") -> ConfigDict:
-    """What `get_config(variant)` of the Python file returns.
+    """Calls `get_config(variant)` of a Python file, or of the shipped config of that name.
 
-    The folder that its own folder lies in is searched for what it imports, wherever the program
-    was started. `InputError` names a missing file's likely neighbours, and a variant that the file
-    refuses.
+    The folder that contains the file's own folder is searched for the modules that the file
+    imports, wherever the program was started. `InputError` names a missing file's likely
+    neighbours, and a variant that the file refuses.
     """
-    if not Path(file).is_file():
-        raise InputError(f"--config {file}: no such file{_similar_files(Path(file))}")
-    spec = importlib.util.spec_from_file_location(f"config_{Path(file).stem}", file)
+    path = _config_path(file)
+    spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
     if spec is None or spec.loader is None:
         raise InputError(f"--config {file}: not a Python file; give one with get_config(variant)")
     module = importlib.util.module_from_spec(spec)
-    beside = str(Path(file).resolve().parent.parent)
-    if beside not in sys.path:
-        sys.path.append(beside)
+    parent = path.resolve().parent.parent
+    # The installed package is no folder to import from: its rooms would be top-level modules.
+    if parent != shipped.PACKAGE and str(parent) not in sys.path:
+        sys.path.append(str(parent))
     try:
         spec.loader.exec_module(module)
     except SyntaxError as error:
@@ -109,23 +128,38 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
     """
     changes = []
     for key, text in overrides.items():
-        section, name = _find(config, key)
+        section, name = find(config, key)
         changes.append((section, name, flag_values.parse(f"--config.{key}", text, section[name])))
     for section, name, value in changes:
         section[name] = value
     return config
 
 
+def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
+    """The section that holds `key`, and the key's last part; InputError if there is no such key."""
+    paths = flatten(config)
+    if key not in paths:
+        sections = {path.rpartition(".")[0] for path in paths}
+        if key in sections or any(name.startswith(f"{key}.") for name in sections):
+            inside = ", ".join(path for path in paths if path.startswith(f"{key}."))
+            raise InputError(f"--config.{key} is a section; set one of its keys: {inside}")
+        raise InputError(f"--config.{key}: the config has no such key{_nearest_key(key, paths)}")
+    *sections, name = key.split(".")
+    for part in sections:
+        config = config[part]
+    return config, name
+
+
 def _split(
-    argv: Sequence[str], known: tuple[str, ...], usage: str
+    argv: Sequence[str], known: tuple[str, ...], usage: str, help_text: str
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The values of the `known` flags, and those of `--config.key`; of a repeated one the last."""
-    rest, overrides = take_overrides(argv)
+    args, overrides = take_overrides(argv)
     flags = {}
-    while rest:
-        arg = rest.pop(0)
+    while args:
+        arg = args.pop(0)
         if arg in ("-h", "--help", "--helpfull"):
-            print(f"usage: {usage}")
+            print(f"usage: {usage}\n{help_text}")
             sys.exit(0)
         if not arg.startswith("--"):
             raise InputError(f"{arg}: unexpected argument; usage: {usage}")
@@ -135,9 +169,9 @@ def _split(
             hint = f"did you mean --{close[0]}?" if close else f"usage: {usage}"
             raise InputError(f"--{name}: unknown flag; {hint}")
         if not equals:
-            if not rest or rest[0].startswith("--"):
+            if not args or args[0].startswith("--"):
                 raise InputError(f"--{name}: the value is missing; write --{name}=VALUE")
-            value = rest.pop(0)
+            value = args.pop(0)
         flags[name] = value
     return flags, overrides
 
@@ -149,11 +183,27 @@ def split_variant(text: str) -> tuple[str, str]:
     return file, variant
 
 
-def _similar_files(file: Path) -> str:
-    folder = file.parent if file.parent.is_dir() and file.parent != Path() else Path("configs")
-    found = {path.stem: str(path) for path in folder.glob("*.py")}
-    close = difflib.get_close_matches(file.stem, found, n=3, cutoff=0.5) or sorted(found)[:12]
-    return "; there is " + ", ".join(found[stem] for stem in close) if close else ""
+def _config_path(text: str) -> Path:
+    """The file that `--config` names, which exists."""
+    if shipped.is_name(text) and text in shipped.FAMILIES:
+        return shipped.file(text)
+    if not Path(text).is_file():
+        kind = "shipped config" if shipped.is_name(text) else "file"
+        raise InputError(f"--config {text}: no such {kind}{_similar_files(text)}")
+    return Path(text)
+
+
+def _similar_files(text: str) -> str:
+    """The files of that folder, or the shipped configs, whose names are near, or else all."""
+    path = Path(text)
+    folder = path.parent if path.parent.is_dir() and path.parent != Path() else Path("configs")
+    candidates = {file.stem: str(file) for file in folder.glob("*.py")}
+    if shipped.is_name(text):
+        candidates = {name: name for name in shipped.FAMILIES}
+        candidates |= {text: f"{text}.py"} if Path(f"{text}.py").is_file() else {}
+    close = difflib.get_close_matches(path.stem, candidates, n=3, cutoff=0.5)
+    names = close or sorted(candidates)[:12]
+    return "; there is " + ", ".join(candidates[name] for name in names) if names else ""
 
 
 def _call_get_config(get_config: Callable, file: str, variant: str) -> ConfigDict:
@@ -167,21 +217,6 @@ def _call_get_config(get_config: Callable, file: str, variant: str) -> ConfigDic
         raise InputError(f"--config {file}:{variant}: unknown variant {variant!r}") from error
     except ValueError as error:
         raise InputError(f"--config {file}:{variant}: {error}") from error
-
-
-def _find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
-    """The section that holds `key`, and the key's last part."""
-    paths = flatten(config)
-    if key not in paths:
-        sections = {path.rpartition(".")[0] for path in paths}
-        if key in sections or any(name.startswith(f"{key}.") for name in sections):
-            inside = ", ".join(path for path in paths if path.startswith(f"{key}."))
-            raise InputError(f"--config.{key} is a section; set one of its keys: {inside}")
-        raise InputError(f"--config.{key}: the config has no such key{_nearest_key(key, paths)}")
-    *sections, name = key.split(".")
-    for part in sections:
-        config = config[part]
-    return config, name
 
 
 def _nearest_key(key: str, paths: Sequence[str]) -> str:

@@ -11,24 +11,29 @@ from jaxaction.errors import InputError
 class Variant(NamedTuple):
     """A recipe of a `VARIANTS` table: what it changes, and what was published of it.
 
-    `reference` is the name of MMAction2's config, `checkpoint` the date and hash that its weights'
-    file name has after that (or that whole name, where it has another), `top1` and `top5` their
-    accuracy in MMAction2's README, in percent; empty and 0 where nothing was published. None of it
-    was measured here.
+    `mmaction_name` is the name of MMAction2's config, `checkpoint` the date and hash that its
+    weights' file name has after that (or the complete file name, where it is another), `top1` and
+    `top5` their accuracy in MMAction2's README, in percent; empty and 0 where nothing was
+    published. None of it was measured here.
     """
 
     recipe: Callable[[ConfigDict], None]
-    reference: str = ""
+    mmaction_name: str = ""
     checkpoint: str = ""
     top1: float = 0.0
     top5: float = 0.0
-    note: str = ""  # where the reference's table, config or file name is at odds with itself
+    note: str = ""  # where MMAction2's table, config or file name is at odds with itself
 
     @property
     def file(self) -> str:
         """The published weights' file name; empty without any."""
-        named = self.checkpoint.endswith(".pth") or not self.checkpoint
-        return self.checkpoint if named else f"{self.reference}_{self.checkpoint}.pth"
+        complete = self.checkpoint.endswith(".pth") or not self.checkpoint
+        return self.checkpoint if complete else f"{self.mmaction_name}_{self.checkpoint}.pth"
+
+    @property
+    def reference(self) -> str:
+        """`mmaction_name` under its name of version 0.1, for tables of users' own."""
+        return self.mmaction_name
 
 
 def apply(variants: dict[str, Variant], variant: str, config: ConfigDict) -> None:

@@ -89,9 +89,9 @@ def weights(
 ) -> dict[str, jax.Array]:
     """Returns the weights of a run, `{"params/...": array}`, to start a run with these classes.
 
-    `label_names` are those of the classes. A classifier of other classes is left out, and `log` gets a
-    line that says so. Empty without a run. InputError if anything else is missing there or has
-    another shape.
+    `label_names` are those of the classes. A classifier of other classes is left out, and `log`
+    gets a line that says so. Empty without a run. InputError if anything else is missing there or
+    has another shape.
     """
     if run is None:
         return {}

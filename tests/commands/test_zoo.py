@@ -8,23 +8,25 @@ import re
 import shlex
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
 from jaxaction.commands import flops, zoo
 from jaxaction.commands.cli import main
-from jaxaction.config import build, flags
+from jaxaction.commands.zoo_copy import followers
+from jaxaction.config import build, flags, shipped
 from jaxaction.errors import InputError
 from tests import reference
 
-VARIANTS = zoo.variants()
-CONFIGS = {name: zoo.family_config(*name.split(":")) for name in VARIANTS}
+VARIANTS = shipped.variants()
+CONFIGS = {name: flags.load_config(*name.split(":")) for name in VARIANTS}
 NETWORKS = {zoo.network(config): config for config in CONFIGS.values()}
-RECIPES = [name for name, row in VARIANTS.items() if row.reference]
+RECIPES = [name for name, row in VARIANTS.items() if row.mmaction_name]
 SLOWONLY_NL = "slowonly:r50-in1k-nl-embedded-gaussian"
 
-# GMACs of one clip at 224x224 with the head and millions of parameters, as counted with the
-# reference's networks; top-1, top-5 and "FLOPs" in 1e9 (of the backbone), as in its README.
+# GMACs of one clip at 224x224 with the head and millions of parameters, as counted with
+# MMAction2's networks; top-1, top-5 and "FLOPs" in 1e9 (of the backbone), as in its README.
 TABLE = {
     "tsn:r50-1x1x3-k400": ("102.18", "24.328", 72.83, 90.65, "102.7"),
     "tsn:r50-1x1x5-k400": ("102.18", "24.328", 73.80, 91.21, "102.7"),
@@ -100,11 +102,11 @@ def test_every_network_of_the_table_is_a_variant():
 
 @pytest.mark.parametrize("text", NETWORKS)
 def test_kept_figures_are_those_of_the_network(count, text):
-    found, kept = count(NETWORKS[text]), zoo.kept_figures().get(text)
+    cost, kept = count(NETWORKS[text]), zoo.kept_figures().get(text)
     assert kept, "zoo_figures.json is older than the configs; run `jaxaction zoo --write`"
-    backbone = [layer for layer in found.layers if not layer.path.startswith("cls_head/")]
-    large, headless = (sum(map(at_256, layers)) for layers in (found.layers, backbone))
-    counted = (found.parameters, found.macs, found.macs_without_head, large, headless)
+    backbone = [layer for layer in cost.layers if not layer.path.startswith("cls_head/")]
+    large, headless = (sum(map(at_256, layers)) for layers in (cost.layers, backbone))
+    counted = (cost.parameters, cost.macs, cost.macs_without_head, large, headless)
     assert kept == counted, "zoo_figures.json is out of date; run `jaxaction zoo --write`"
 
 
@@ -115,12 +117,12 @@ def test_no_kept_figures_are_of_other_networks():
 @pytest.mark.parametrize("name", TABLE)
 def test_macs_and_parameters_are_the_tables(count, name):
     gmacs, millions, *_ = TABLE[name]
-    found = count(CONFIGS[name])
-    assert f"{found.parameters / 1e6:.{decimals(millions)}f}" == millions
+    cost = count(CONFIGS[name])
+    assert f"{cost.parameters / 1e6:.{decimals(millions)}f}" == millions
     if gmacs:
         # Rounded to 0.01; for 16 segments and 174 classes the table repeats the figure of 400
         # classes, which is 0.007 more.
-        assert found.macs / 1e9 == pytest.approx(float(gmacs), abs=0.013)
+        assert cost.macs / 1e9 == pytest.approx(float(gmacs), abs=0.013)
 
 
 @pytest.mark.parametrize("name", [name for name, row in TABLE.items() if row[-1]])
@@ -130,7 +132,7 @@ def test_published_flops_are_macs_of_the_backbone_and_its_norms(count, name):
     size = 224 if at_224 else 256
     backbone = [x for x in count(CONFIGS[name]).layers if not x.path.startswith("cls_head/")]
     macs = sum(x.macs if at_224 else at_256(x) for x in backbone)
-    # The reference's counter adds two operations for each value that a batch norm gets, 0.2 to 0.6
+    # MMAction2's counter adds two operations for each value that a batch norm gets, 0.2 to 0.6
     # % in all, 4.5 % with MobileNetV2.
     normed = sum(math.prod(x.output) for x in backbone if has_norm(x)) * Fraction(size, 224) ** 2
     # The README rounds (111.9 to 112) or truncates (126.8 to 126).
@@ -148,10 +150,10 @@ def decimals(number):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in RECIPES if VARIANTS[name].reference in reference.case_names()]
+    "name", [name for name in RECIPES if VARIANTS[name].mmaction_name in reference.case_names()]
 )
-def test_parameters_are_the_references(count, name):
-    case = reference.Case(VARIANTS[name].reference)
+def test_parameters_are_those_of_mmaction2(count, name):
+    case = reference.Case(VARIANTS[name].mmaction_name)
     assert count(CONFIGS[name]).parameters == case.meta["parameters"]
 
 
@@ -174,8 +176,8 @@ def test_listing_has_every_variant_in_a_line_families_apart(listing):
     names = [line.split(" ")[0] for line in listing[2:] if line]
     assert names == list(VARIANTS)
     families = [name.split(":")[0] for name in names]
-    assert tuple(dict.fromkeys(families)) == zoo.FAMILIES
-    assert listing.count("") == len(zoo.FAMILIES)
+    assert tuple(dict.fromkeys(families)) == shipped.FAMILIES
+    assert listing.count("") == len(shipped.FAMILIES)
 
 
 def test_listing_says_who_published_and_that_nobody_measured(listing):
@@ -186,7 +188,7 @@ def test_listing_says_who_published_and_that_nobody_measured(listing):
 
 def test_listing_has_dashes_for_what_was_not_published(listing):
     for name, row in VARIANTS.items():
-        if not row.top1 or not row.reference:
+        if not row.top1 or not row.mmaction_name:
             assert cells(listing, name)[-3:-1] == ["-", "-"]
     assert cells(listing, "tsn:r50-5x1x3-k400-flow")[-1] == "-"
 
@@ -203,9 +205,9 @@ def test_listing_has_dashes_for_what_was_not_published(listing):
 )
 def test_row_has_sampling_views_and_figures(listing, name, words):
     row = VARIANTS[name]
-    found = cells(listing, name)
-    assert found[1 : 1 + len(words)] == words
-    assert found[-3:] == [f"{row.top1:.2f}", f"{row.top5:.2f}", row.file]
+    row_cells = cells(listing, name)
+    assert row_cells[1 : 1 + len(words)] == words
+    assert row_cells[-3:] == [f"{row.top1:.2f}", f"{row.top5:.2f}", row.file]
 
 
 def test_command_lists_all_from_any_directory_without_counting(tmp_path, monkeypatch, capsys):
@@ -223,7 +225,7 @@ def test_command_lists_one_family(capsys):
     assert names == {name for name in VARIANTS if name.startswith("r2plus1d:")}
 
 
-def test_command_knows_the_references_names(capsys):
+def test_command_knows_the_names_of_mmaction2(capsys):
     assert main(["zoo", "slowfast_r50_8xb8-8x8x1-256e_kinetics400-rgb.py"]) == 0
     assert capsys.readouterr().out.startswith("slowfast:r50-8x8-k400\n")
 
@@ -238,7 +240,7 @@ def test_lines_are_cut_at_the_width_of_a_terminal(monkeypatch, capsys):
 
 
 def small(**fields):
-    config = zoo.family_config("tsn")
+    config = flags.load_config("tsn")
     config.model.update(stage_blocks=(1,), width=4, **fields)
     return config
 
@@ -255,27 +257,28 @@ def test_network_is_the_same_under_what_costs_nothing():
 
 def test_unknown_network_is_counted_once_and_said(capsys):
     text = zoo.network(small())
-    found = zoo.figures([small(), small()])
+    figures = zoo.figures([small(), small()])
     assert capsys.readouterr().err == f"counting {text}\n"
     stem, block = 147 * 4 * 112**2, 16 * (1 + 9 + 4 + 4) * 56**2
     headless, head = 8 * (stem + block), 12 * 16
     large = headless * 64 // 49
     parameters = 588 + 288 + 2 * (4 + 4 + 4 + 16 + 16) + 12 * 16 + 12
-    assert found == {text: (parameters, headless + head, headless, large + head, large)}
+    assert figures == {text: (parameters, headless + head, headless, large + head, large)}
 
 
 def test_write_keeps_figures_that_are_read_again(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "FILE", tmp_path / "figures.json")
-    monkeypatch.setattr(zoo, "variants", lambda: {"tsn:small": VARIANTS["tsn:r50-1x1x3-k400"]})
+    row = VARIANTS["tsn:r50-1x1x3-k400"]
+    monkeypatch.setattr(shipped, "variants", lambda: {"tsn:small": row})
     config = small()
-    monkeypatch.setattr(zoo, "family_config", lambda family, variant: config)
+    monkeypatch.setattr(flags, "load_config", lambda file, variant: config)
     assert zoo.kept_figures() == {}
     assert main(["zoo", "--write"]) == 0
     assert zoo.kept_figures() == zoo.figures([config], {})
     assert list(json.loads(zoo.FILE.read_text())) == [zoo.network(config)]
 
 
-@pytest.mark.parametrize("text", ["tsm:{}", "configs/tsm.py:{}", f"{zoo.CONFIGS}/tsm.py:{{}}"])
+@pytest.mark.parametrize("text", ["tsm:{}", "configs/tsm.py:{}", f"{shipped.folder()}/tsm.py:{{}}"])
 def test_command_describes_one_variant(text, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["zoo", text.format("mobilenetv2-1x1x8-k400")]) == 0
@@ -284,7 +287,7 @@ def test_command_describes_one_variant(text, tmp_path, monkeypatch, capsys):
     assert lines[:11] == [
         "tsm:mobilenetv2-1x1x8-k400",
         "",
-        f"reference   {row.reference}",
+        f"MMAction2   {row.mmaction_name}",
         f"file        {row.file}",
         "published   top-1 68.71 %, top-5 88.32 % (by MMAction2, not measured here)",
         "note        -",
@@ -309,9 +312,9 @@ def test_description_has_note_and_stages():
 @pytest.mark.parametrize("name", VARIANTS)
 def test_settings_give_the_config_back(name):
     printed = zoo.settings(CONFIGS[name])
-    rest, overrides = flags.take_overrides(shlex.split(printed))
-    config = zoo.family_config(*name.split(":"))
-    assert not rest and sorted(overrides) == sorted(flags.flatten(config))
+    others, overrides = flags.take_overrides(shlex.split(printed))
+    config = flags.load_config(*name.split(":"))
+    assert not others and sorted(overrides) == sorted(flags.flatten(config))
     assert flags.apply_overrides(config, overrides) == CONFIGS[name]
 
 
@@ -335,10 +338,56 @@ def test_command_names_what_it_cannot_use(argv, words):
 
 def test_unknown_family_lists_the_known_ones():
     with pytest.raises(InputError, match="x3d: no such family; there is tsn, tsm, i3d"):
-        zoo.family_config("x3d")
+        shipped.file("x3d")
 
 
-def test_package_without_configs_says_where_they_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(zoo, "CONFIGS", tmp_path / "configs")
-    with pytest.raises(InputError, match=r"tsn.py: no such file; .* pip install -e ."):
-        main(["zoo"])
+@pytest.mark.parametrize("name", [*shipped.FAMILIES, *VARIANTS])
+def test_copy_equals_the_original_also_after_an_override(tmp_path, name):
+    file = tmp_path / "mine.py"
+    assert main(["zoo", name, "--copy", str(file)]) == 0
+    original, copied = flags.load_config(*flags.split_variant(name)), flags.load_config(str(file))
+    assert copied.to_dict() == original.to_dict()
+    for key, value in OVERRIDES.items():
+        for config in (original, copied):
+            flags.apply_overrides(config, {key: value})
+        assert copied.to_dict() == original.to_dict(), key
+
+
+# Every key that others follow, one that follows, and the first again, which that no longer does.
+OVERRIDES = {"data.clip_len": "24", "data.short_side": "301", "data.size": "96,96"}
+OVERRIDES |= {"data.sampling": "uniform", "data.frame_interval": "7", "data.stack": "3"}
+OVERRIDES |= {"data.modality": "flow", "data.past_end": "repeat_last", "data.target_fps": "12.5"}
+OVERRIDES |= {"train.epochs": "77", "test.clip_len": "40", "optim.decay_epochs": "5"}
+
+
+def test_overrides_of_that_test_are_all_keys_that_others_follow():
+    followed = {key for config in CONFIGS.values() for key in followers(config).values()}
+    assert followed < OVERRIDES.keys()
+
+
+def test_copy_tells_its_origin_and_how_it_is_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    main(["zoo", "tsm:r50-1x1x8-k400", "--copy", "mine.py"])
+    text = Path("mine.py").read_text()
+    assert text.startswith('r"""A copy of tsm:r50-1x1x8-k400, ')
+    assert "jaxaction train --config mine.py --workdir DIR" in text
+    assert '"num_segments": data.get_oneway_ref("clip_len"),' in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["tsm", "--copy", "there.py"], "--copy there.py: it exists already; name another file"),
+        (["tsm", "--copy", "mine"], "--copy mine: a config's file name ends in .py; write --copy"),
+        (["tsm", "--copy", "no/mine.py"], "--copy no/mine.py can't be written (No such file"),
+        (["--copy", "mine.py"], "--copy mine.py: of which config? write NAME --copy mine.py"),
+        (["tsm:r50", "--copy", "mine.py"], "tsm:r50: no such variant; there is tsm:r50-1x1x8"),
+    ],
+)
+def test_copy_that_cannot_be_is_one_line(tmp_path, monkeypatch, argv, words):
+    monkeypatch.chdir(tmp_path)
+    Path("there.py").write_text("# mine")
+    with pytest.raises(InputError) as caught:
+        main(["zoo", *argv])
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+    assert Path("there.py").read_text() == "# mine" and not Path("mine.py").exists()

@@ -10,9 +10,10 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from jaxaction.commands import entry
-from jaxaction.config import flags
+from jaxaction.commands import cli, entry
+from jaxaction.config import flags, shipped
 from jaxaction.errors import InputError, Interrupted
+from tests.paths import ROOT
 
 CONFIG = """
 from ml_collections import ConfigDict
@@ -127,6 +128,47 @@ def test_a_wrong_value_among_right_ones_changes_nothing():
     assert config.a == 1
 
 
+@pytest.mark.parametrize("family", shipped.FAMILIES)
+def test_a_name_is_a_shipped_config_wherever_the_program_was_started(tmp_path, monkeypatch, family):
+    monkeypatch.chdir(tmp_path)
+    config, name, workdir = flags.parse_train(["--config", family])
+    assert config == flags.load_config(str(ROOT / "configs" / f"{family}.py"))
+    assert (name, workdir) == (family, f"runs/{family}")
+
+
+def test_a_name_takes_a_variant():
+    config, name, _ = flags.parse_train(["--config", "slowfast:r50-4x16-k400"])
+    assert (config.model.num_classes, name) == (400, "slowfast-r50-4x16-k400")
+
+
+def test_a_shipped_config_shadows_no_file_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("slowfast.py").write_text(CONFIG)
+    assert flags.parse_train(["--config", "slowfast.py"]).config.model.name == "tsn"
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("slowfats", "slowfats: no such shipped config; there is slowfast, slowonly"),
+        ("x", "x: no such shipped config; there is i3d, r2plus1d, slowfast, slowonly, tsm, tsn"),
+        ("mine", "mine: no such shipped config; there is mine.py"),
+    ],
+)
+def test_an_unknown_name_lists_the_likely_configs(tmp_path, monkeypatch, name, hint):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(CONFIG)
+    assert train_error("--config", name).endswith(hint)
+
+
+def test_the_installed_package_is_no_folder_to_import_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "tsn.py").write_text(CONFIG)
+    assert flags.load_config("tsn").model.depth == 50
+    assert str(tmp_path) not in sys.path
+
+
 def test_a_missing_config_file_names_the_likely_one(config_file):
     assert config_file in train_error("--config", config_file.replace("tsn", "tns"))
 
@@ -156,11 +198,39 @@ def test_no_config_prints_the_usage():
     assert "usage: train.py --config FILE" in train_error()
 
 
-def test_help_leaves_with_exit_code_0(capsys):
+@pytest.mark.parametrize("program", ["train.py", "eval.py", "jaxaction train", "jaxaction eval"])
+def test_help_leaves_with_exit_code_0_and_names_the_program(capsys, program):
     with pytest.raises(SystemExit) as caught:
-        flags.parse_eval(["--help"])
+        if program.startswith("jaxaction"):
+            cli.main([program.split()[1], "--help"])
+        else:
+            (flags.parse_train if program == "train.py" else flags.parse_eval)(["--help"])
     assert caught.value.code == 0
-    assert capsys.readouterr().out.startswith("usage: eval.py --workdir DIR")
+    assert capsys.readouterr().out.startswith(f"usage: {program} --")
+
+
+def test_a_command_that_misses_a_flag_names_its_own_usage():
+    with pytest.raises(InputError, match="--config is missing; usage: jaxaction train --config"):
+        cli.main(["train"])
+
+
+def test_help_lists_all_commands(capsys):
+    assert cli.main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ")} == cli.COMMANDS.keys()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ([], "COMMAND is missing; there is train, eval, predict"),
+        (["trian"], "trian: no such command; did you mean train?"),
+        (["fly"], "fly: no such command; there is train, eval, predict"),
+    ],
+)
+def test_an_unknown_command_is_answered_with_the_known_ones(argv, words):
+    with pytest.raises(InputError, match=words.replace("?", r"\?")):
+        cli.main(argv)
 
 
 def test_eval_keeps_overrides_as_text():
@@ -232,5 +302,5 @@ def test_too_little_memory_ends_with_a_line_and_exit_code_2(capsys):
 def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():
     script = "from jaxaction.commands import entry; entry.run_main(lambda argv: print('x' * 10**6))"
     command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
-    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
-    assert (found.returncode, found.stdout, found.stderr) == (141, "x", "")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (141, "x", "")

@@ -4,7 +4,7 @@ import pytest
 
 from jaxaction.errors import InputError
 from jaxaction.interop.mmaction_pipeline import run_settings
-from tests.test_configs import MODELS, RECIPES, load, reference
+from tests.test_configs import MODELS, RECIPES, load, mmaction_recipe
 
 # Its own test can't run, and its variant tests as it was meant.
 BROKEN = "tsm:r50-1x1x16-sthv2"
@@ -12,7 +12,7 @@ BROKEN = "tsm:r50-1x1x16-sthv2"
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != BROKEN])
 def test_settings_of_a_published_config_are_those_of_its_variant(name):
-    settings = {"model": MODELS[RECIPES[name].reference]} | reference(name)
+    settings = {"model": MODELS[RECIPES[name].mmaction_name]} | mmaction_recipe(name)
     config = load(name)
     dense = config.data.sampling == "dense"
     for key, value in run_settings(settings).items():

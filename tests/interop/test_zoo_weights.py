@@ -25,7 +25,7 @@ def model_config(name):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_weights_of_the_variant_convert_there_and_back(name):
-    shapes = STATE_KEYS[RECIPES[name].reference]
+    shapes = STATE_KEYS[RECIPES[name].mmaction_name]
     # One number for each whole weight, which takes no memory.
     numbers = {key: np.float32(zlib.crc32(key.encode()) % 2**24) for key in shapes}
     weights = {key: np.broadcast_to(numbers[key], shape) for key, shape in shapes.items()}

@@ -1,0 +1,128 @@
+"""A config written out as a Python file that needs no other: `jaxaction zoo NAME --copy FILE`."""
+
+import copy
+import functools
+import json
+import operator
+import pprint
+import textwrap
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from jaxaction.config import flags
+from jaxaction.config.recipes import Variant
+from jaxaction.errors import InputError
+
+_PAGE = '''r"""A copy of {name}, with every value written out, to be changed.
+
+    jaxaction train --config {file} --workdir DIR{lists}
+{source}"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """A key with `get_oneway_ref` takes the value of another key until it is set itself."""
+{body}
+'''
+_LISTS = """ \\
+        --config.data.train_file=train.txt --config.data.test_file=val.txt --config.data.root=DIR"""
+_ORDER = ("model", "data", "optim", "train", "val", "test")
+_WIDTH = 70
+
+
+def write(file: str, name: str, row: Variant | None, config: ConfigDict) -> None:
+    """Writes the config called `name` to a new Python file.
+
+    InputError for a file that exists already, can't be written, or whose name doesn't end in .py.
+    """
+    if not file.endswith(".py"):
+        raise InputError(f"--copy {file}: a config's file name ends in .py; write --copy {file}.py")
+    text = _PAGE.format(
+        name=name,
+        file=file,
+        lists=_LISTS if config.data.source == "annotations" else "",
+        source=_source(row),
+        body=_indent(_body(config)),
+    )
+    try:
+        with open(file, "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise InputError(f"--copy {file}: it exists already; name another file") from None
+    except OSError as error:
+        raise InputError(f"--copy {file} can't be written ({error.strerror})") from error
+
+
+def followers(config: ConfigDict) -> dict[str, str]:
+    """Each key that refers to another one, and that one: {"test.clip_len": "data.clip_len", ...}.
+
+    A `ConfigDict` doesn't tell its references, so every key is changed in turn, in a copy.
+    """
+    keys = flags.flatten(config)
+    before = {key: _value(config, key) for key in keys}
+    targets = {}
+    for key in keys:
+        changed = copy.deepcopy(config)
+        section, name = flags.find(changed, key)
+        section[name] = _another(before[key])
+        moved = [other for other in keys if _value(changed, other) != before[other]]
+        targets |= {other: key for other in moved if other != key}
+    return targets
+
+
+def _value(config: ConfigDict, key: str) -> Any:
+    return functools.reduce(operator.getitem, key.split("."), config)
+
+
+def _another(value: Any) -> Any:
+    """Another value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    return value + {str: "?", tuple: (0,)}.get(type(value), 1)
+
+
+def _source(row: Variant | None) -> str:
+    if row is None or not row.mmaction_name:
+        return ""
+    accuracy = f"It reached {row.top1:.2f} % top-1 there.\n" if row.top1 else ""
+    return f"\nThe recipe is MMAction2's {row.mmaction_name}.\n{accuracy}"
+
+
+def _body(config: ConfigDict) -> str:
+    """The statements of `get_config`; sections that others refer to come first, by their names."""
+    targets = followers(config)
+    names = sorted(config, key=[*_ORDER, *config].index)
+    first = [name for name in names if any(key.startswith(f"{name}.") for key in targets.values())]
+    texts = {name: _literal(config[name], name, targets) for name in names}
+    lines = [f"{name} = {_config_dict(texts[name])}" for name in first]
+    everything = _braces({name: name if name in first else texts[name] for name in names})
+    return "\n".join([*lines, f"return {_config_dict(everything)}"])
+
+
+def _config_dict(braces: str) -> str:
+    return f"ConfigDict(\n{_indent(braces)}\n)"
+
+
+def _literal(value: Any, key: str, targets: dict[str, str]) -> str:
+    """Python text of the value that stands under `key`."""
+    if key in targets:
+        section, _, name = targets[key].rpartition(".")
+        return f'{section}.get_oneway_ref("{name}")'
+    if isinstance(value, ConfigDict):
+        return _braces({name: _literal(value[name], f"{key}.{name}", targets) for name in value})
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    text = pprint.pformat(value, width=_WIDTH, compact=True)
+    lines = text[1:-1].replace("\n ", "\n")  # without the room for the bracket
+    return f"(\n{_indent(lines)},\n)" if "\n" in text else text
+
+
+def _braces(entries: dict[str, str]) -> str:
+    lines = (f'"{name}": {text},' for name, text in entries.items())
+    return "{\n" + _indent("\n".join(lines)) + "\n}" if entries else "{}"
+
+
+def _indent(text: str) -> str:
+    return textwrap.indent(text, " " * 4)
