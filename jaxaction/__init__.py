@@ -3,5 +3,6 @@
 from jaxaction.models import MODELS, build, init
 from jaxaction.models.fold import fold_batch_norm
 from jaxaction.runtime import xla_options
+from jaxaction.version import VERSION as __version__
 
-__all__ = ["MODELS", "build", "fold_batch_norm", "init", "xla_options"]
+__all__ = ["MODELS", "__version__", "build", "fold_batch_norm", "init", "xla_options"]

@@ -17,7 +17,7 @@ from jaxaction.commands.cli import main
 from jaxaction.commands.zoo_copy import followers
 from jaxaction.config import build, flags, shipped
 from jaxaction.errors import InputError
-from tests import reference
+from tests import figures
 
 VARIANTS = shipped.variants()
 CONFIGS = {name: flags.load_config(*name.split(":")) for name in VARIANTS}
@@ -150,10 +150,10 @@ def decimals(number):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in RECIPES if VARIANTS[name].mmaction_name in reference.case_names()]
+    "name", [name for name in RECIPES if VARIANTS[name].mmaction_name in figures.case_names()]
 )
 def test_parameters_are_those_of_mmaction2(count, name):
-    case = reference.Case(VARIANTS[name].mmaction_name)
+    case = figures.Case(VARIANTS[name].mmaction_name)
     assert count(CONFIGS[name]).parameters == case.meta["parameters"]
 
 
