@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
+from jaxaction.models import layer_options
 from jaxaction.models.base import Recognizer
 from jaxaction.models.contract import ClipShape
 from jaxaction.models.heads import pool
@@ -25,11 +26,7 @@ BOTH_PATHS = (
     "frozen_stages",
     "norm_eval",
     "remat",
-    "norm_eps",
-    "norm_momentum",
-    "bn_group",
-    "dtype",
-    "folded",
+    *layer_options.NAMES,
 )
 
 

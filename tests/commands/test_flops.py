@@ -44,9 +44,9 @@ class Alone(nn.Module):
 
 
 def test_layers_of_a_tiny_network_are_those_counted_by_hand():
-    found = flops.count(jaxaction.build(TINY), (2, 3, 16, 16, 3))
+    counts = flops.count(jaxaction.build(TINY), (2, 3, 16, 16, 3))
     block = "backbone/layer1/0"
-    assert found.layers == (
+    assert counts.layers == (
         Layer("backbone/conv1/conv", "conv", (1, 7, 7, 3, 4), (2, 3, 8, 8, 4), 588),
         Layer(f"{block}/conv1/conv", "conv", (1, 1, 1, 4, 4), (2, 3, 4, 4, 4), 16),
         Layer(f"{block}/conv2/conv", "conv", (1, 3, 3, 4, 4), (2, 3, 4, 4, 4), 144),
@@ -55,10 +55,13 @@ def test_layers_of_a_tiny_network_are_those_counted_by_hand():
         Layer("cls_head/fc_cls", "dense", (16, 5), (2, 5), 85),
     )
     macs = [147 * 1536, 4 * 384, 36 * 384, 4 * 1536, 4 * 1536, 16 * 10]
-    assert [layer.macs for layer in found.layers] == macs
-    assert (found.macs, found.macs_without_head) == (253600, 253440)
-    assert found.parameters == 588 + 16 + 144 + 64 + 64 + 85 + 2 * (4 + 4 + 4 + 16 + 16)
-    assert found.stages == {"backbone/conv1": (2, 3, 8, 8, 4), "backbone/layer1": (2, 3, 4, 4, 16)}
+    assert [layer.macs for layer in counts.layers] == macs
+    assert (counts.macs, counts.macs_without_head) == (253600, 253440)
+    assert counts.parameters == 588 + 16 + 144 + 64 + 64 + 85 + 2 * (4 + 4 + 4 + 16 + 16)
+    assert counts.stages == {
+        "backbone/conv1": (2, 3, 8, 8, 4),
+        "backbone/layer1": (2, 3, 4, 4, 16),
+    }
 
 
 def test_group_of_a_convolution_sees_its_own_channels():
@@ -72,8 +75,8 @@ def test_convolution_computed_in_fewer_products_counts_as_a_plain_one():
     clip, kernel = jnp.zeros((1, 4, 16, 16, 64)), jnp.zeros((1, 3, 3, 64, 64))
     how = ((1, 1, 1), (0, 1, 1), (1, 1, 1), 1)
     assert conv3d.choose_form(clip, kernel, *how) == "winograd"
-    found = flops.count(Alone(64, (1, 3, 3), padding=(0, 1, 1)), clip.shape)
-    assert found.macs == 9 * 64 * clip.size
+    counts = flops.count(Alone(64, (1, 3, 3), padding=(0, 1, 1)), clip.shape)
+    assert counts.macs == 9 * 64 * clip.size
 
 
 @pytest.mark.parametrize(
@@ -81,17 +84,17 @@ def test_convolution_computed_in_fewer_products_counts_as_a_plain_one():
     [("embedded_gaussian", True, 4, 8), ("dot_product", False, 4, 32), ("gaussian", True, 8, 8)],
 )
 def test_non_local_block_has_two_products(mode, sub_sample, channels, keys):
-    found = flops.count(NonLocal(mode, sub_sample), (3, 2, 4, 4, 8))
-    products = [layer for layer in found.layers if layer.kind == "matmul"]
+    counts = flops.count(NonLocal(mode, sub_sample), (3, 2, 4, 4, 8))
+    products = [layer for layer in counts.layers if layer.kind == "matmul"]
     assert [layer.kernel for layer in products] == [(channels, keys), (keys, 4)]
     assert [layer.output for layer in products] == [(3, 32, keys), (3, 32, 4)]
     assert sum(layer.macs for layer in products) == 3 * 32 * keys * (channels + 4)
 
 
 def test_classifier_of_tsm_sees_every_segment():
-    found = flops.count(jaxaction.build(tiny("tsm", **FOUR_STAGES)), (2, 8, 32, 32, 3))
-    assert found.layers[-1].output == (2, 8, 5)
-    assert found.macs - found.macs_without_head == 2 * 8 * 256 * 5
+    counts = flops.count(jaxaction.build(tiny("tsm", **FOUR_STAGES)), (2, 8, 32, 32, 3))
+    assert counts.layers[-1].output == (2, 8, 5)
+    assert counts.macs - counts.macs_without_head == 2 * 8 * 256 * 5
 
 
 def test_stages_of_both_paths_are_named():
@@ -114,10 +117,10 @@ def test_stages_of_both_paths_are_named():
 def test_every_kernel_is_counted_once(name):
     model = jaxaction.build(tiny(name))
     params = flatten_dict(abstract_variables(model)["params"], sep="/")
-    found = flops.count(model, clip_shape(model))
-    kernels = sorted(f"{layer.path}/kernel" for layer in found.layers)
+    counts = flops.count(model, clip_shape(model))
+    kernels = sorted(f"{layer.path}/kernel" for layer in counts.layers)
     assert kernels == sorted(key for key in params if key.endswith("/kernel"))
-    assert found.parameters == sum(x.size for x in params.values())
+    assert counts.parameters == sum(x.size for x in params.values())
 
 
 def test_depthwise_convolutions_are_counted_as_such():
@@ -132,8 +135,8 @@ def test_folded_norms_leave_the_count_as_it_is():
 
 
 def test_clips_that_no_memory_holds_are_counted():
-    found = flops.count(jaxaction.build(TINY), (2**10, 3, 2**14, 2**14, 3))
-    assert found.macs_without_head == 253440 * 2**9 * 2**20
+    counts = flops.count(jaxaction.build(TINY), (2**10, 3, 2**14, 2**14, 3))
+    assert counts.macs_without_head == 253440 * 2**9 * 2**20
 
 
 # GMACs of one clip of 224x224 with the head, published in two decimals.
@@ -154,8 +157,8 @@ def test_clips_that_no_memory_holds_are_counted():
 )
 def test_published_figures_come_out(name, variant, frames, gmacs):
     model = build.model(flags.load_config(f"{ROOT}/configs/{name}.py", variant))
-    found = flops.count(model, (1, frames, 224, 224, 3))
-    assert found.macs / 1e9 == pytest.approx(gmacs, abs=0.005)
+    counts = flops.count(model, (1, frames, 224, 224, 3))
+    assert counts.macs / 1e9 == pytest.approx(gmacs, abs=0.005)
 
 
 def test_xla_counts_a_matrix_product_alike():
@@ -164,8 +167,8 @@ def test_xla_counts_a_matrix_product_alike():
 
 
 def test_xla_counts_a_network_nearly_alike():
-    found = flops.xla_flops(jaxaction.build(TINY), (2, 3, 16, 16, 3))
-    assert found == pytest.approx(2 * 253600, rel=0.2)  # norms are in it, padding is not
+    counts = flops.xla_flops(jaxaction.build(TINY), (2, 3, 16, 16, 3))
+    assert counts == pytest.approx(2 * 253600, rel=0.2)  # norms are in it, padding is not
 
 
 @pytest.mark.parametrize(
@@ -174,8 +177,8 @@ def test_xla_counts_a_network_nearly_alike():
 )
 def test_count_that_xla_does_not_give_is_nan(monkeypatch, costs, expected):
     monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", lambda lowered: costs)
-    found = flops.xla_flops(Alone(8, (1, 1, 1)), (1, 1, 2, 2, 4))
-    assert found == pytest.approx(expected, nan_ok=True)
+    counts = flops.xla_flops(Alone(8, (1, 1, 1)), (1, 1, 2, 2, 4))
+    assert counts == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.fixture

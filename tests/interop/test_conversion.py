@@ -38,20 +38,20 @@ def image_network():
     return named
 
 
-def kernel(found, *path):
-    leaf = found.variables["params"]
+def kernel(converted, *path):
+    leaf = converted.variables["params"]
     for part in path:
         leaf = leaf[part]
     return leaf["conv"]["kernel"]
 
 
 def test_a_new_head_is_fresh_and_the_rest_is_the_files():
-    found = conversion.convert(weights(TSN), TSN | {"num_classes": 7}, new_head=True)
+    converted = conversion.convert(weights(TSN), TSN | {"num_classes": 7}, new_head=True)
     head = ["cls_head.fc_cls.bias", "cls_head.fc_cls.weight"]
-    assert (found.fresh, sorted(found.unused), found.new_head) == (head, head, True)
-    assert found.variables["params"]["cls_head"]["fc_cls"]["kernel"].shape == (16 * 4, 7)
+    assert (converted.fresh, sorted(converted.unused), converted.new_head) == (head, head, True)
+    assert converted.variables["params"]["cls_head"]["fc_cls"]["kernel"].shape == (16 * 4, 7)
     theirs = mmaction.convert(weights(TSN), TSN)["params"]["backbone"]
-    jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["backbone"], theirs)
+    jax.tree.map(np.testing.assert_array_equal, converted.variables["params"]["backbone"], theirs)
 
 
 def test_a_head_of_other_classes_is_refused_without_being_asked_for():
@@ -80,38 +80,40 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
 
 def test_image_weights_go_into_2d_networks_as_they_are(image_network):
     for name in ("tsn", "tsm"):  # TSM has wrappers in MMAction2's names
-        found = conversion.convert(image_network, TINY | {"name": name})
+        converted = conversion.convert(image_network, TINY | {"name": name})
         expected = mmaction.convert(weights(TSN), TSN)["params"]["backbone"]
-        jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["backbone"], expected)
-        assert found.reshaped == [] and found.new_head
+        ours = converted.variables["params"]["backbone"]
+        jax.tree.map(np.testing.assert_array_equal, ours, expected)
+        assert converted.reshaped == [] and converted.new_head
 
 
 def test_image_weights_are_spread_over_the_frames_of_inflated_kernels(image_network):
-    found = conversion.convert(image_network, {"name": "i3d", **TINY, "conv1_kernel": (5, 7, 7)})
-    stem = kernel(found, "backbone", "conv1")
+    config = {"name": "i3d", **TINY, "conv1_kernel": (5, 7, 7)}
+    converted = conversion.convert(image_network, config)
+    stem = kernel(converted, "backbone", "conv1")
     flat = layout.from_torch(image_network["conv1.weight"])
     assert stem.shape == (5, 7, 7, 3, 8)
     np.testing.assert_allclose(stem, np.repeat(flat / 5, 5, axis=0), rtol=1e-6)
-    assert "backbone.layer1.0.conv1.conv.weight" in found.reshaped
-    assert "backbone.layer1.0.conv2.conv.weight" not in found.reshaped
+    assert "backbone.layer1.0.conv1.conv.weight" in converted.reshaped
+    assert "backbone.layer1.0.conv2.conv.weight" not in converted.reshaped
 
 
 def test_image_weights_leave_laterals_and_the_fast_path_fresh(image_network):
-    found = conversion.convert(image_network, {"name": "slowfast", **TINY})
-    slow = kernel(found, "backbone", "slow_path", "layer1", "0", "conv1")
+    converted = conversion.convert(image_network, {"name": "slowfast", **TINY})
+    slow = kernel(converted, "backbone", "slow_path", "layer1", "0", "conv1")
     flat = layout.from_torch(image_network["layer1.0.conv1.weight"])
     np.testing.assert_array_equal(slow[..., :8, :], flat)
     assert slow.shape[-2] == 8 + 2 and not slow[..., 8:, :].any()
     parts = ("backbone.fast_path.", "_lateral.", "cls_head.")
-    assert found.fresh and all(any(part in key for part in parts) for key in found.fresh)
+    assert converted.fresh and all(any(part in key for part in parts) for key in converted.fresh)
 
 
 def test_image_weights_leave_non_local_blocks_fresh(image_network):
     config = {"name": "i3d", **TINY, "non_local": (0, 1)}
-    found = conversion.convert(image_network, config)
-    fresh = [key for key in found.fresh if "non_local_block" in key]
-    assert len(found.fresh) == len(fresh) + 2 > 2
-    assert not kernel(found, "backbone", "layer2", "0", "non_local_block", "conv_out").any()
+    converted = conversion.convert(image_network, config)
+    fresh = [key for key in converted.fresh if "non_local_block" in key]
+    assert len(converted.fresh) == len(fresh) + 2 > 2
+    assert not kernel(converted, "backbone", "layer2", "0", "non_local_block", "conv_out").any()
 
 
 def test_factorised_convolutions_take_no_image_weights(image_network):
@@ -140,9 +142,9 @@ def test_a_file_of_safetensors_is_read_and_not_overwritten(tmp_path):
     file = tmp_path / "weights.safetensors"
     given = weights(TSN)
     write_weights(file, given)
-    found = read_weights(file)
-    assert set(found) == set(given)
-    np.testing.assert_array_equal(found["cls_head.fc_cls.weight"], given["cls_head.fc_cls.weight"])
+    read = read_weights(file)
+    assert set(read) == set(given)
+    np.testing.assert_array_equal(read["cls_head.fc_cls.weight"], given["cls_head.fc_cls.weight"])
     with pytest.raises(InputError, match="exists already; give another name"):
         write_weights(file, given)
     damaged = tmp_path / "damaged.safetensors"

@@ -61,13 +61,13 @@ def begin(config, names=("0", "1", "2")):
 
 def test_all_but_the_head_is_the_other_runs(config, other):
     init_from.set_classes(config, lambda line: None)
-    begun, _ = begin(config)
+    weights, _ = begin(config)
     theirs = checkpoint.load_run(other).variables
     np.testing.assert_array_equal(
-        begun["params/backbone/conv1/conv/kernel"],
+        weights["params/backbone/conv1/conv/kernel"],
         theirs["params"]["backbone"]["conv1"]["conv"]["kernel"],
     )
-    assert not any("cls_head" in key for key in begun)
+    assert not any("cls_head" in key for key in weights)
     fresh = {"params": {"cls_head": {"bias": 1}, "backbone": {"x": 0}}}
     assert init_from.overlay(fresh, {"params/backbone/x": 5}) == {
         "params": {"cls_head": {"bias": 1}, "backbone": {"x": 5}}
@@ -77,15 +77,15 @@ def test_all_but_the_head_is_the_other_runs(config, other):
 def test_a_head_of_the_same_classes_is_kept(config):
     config.model.num_classes = 5
     for names in (tuple("abcde"), tuple("01234")):
-        begun, lines = begin(config, names)
-        assert "params/cls_head/fc_cls/kernel" in begun
+        weights, lines = begin(config, names)
+        assert "params/cls_head/fc_cls/kernel" in weights
         assert lines[-1] == "the classifier of 5 classes is kept"
 
 
 def test_a_head_of_other_names_is_replaced(config):
     config.model.num_classes = 5
-    begun, lines = begin(config, tuple("vwxyz"))
-    assert not any("cls_head" in key for key in begun)
+    weights, lines = begin(config, tuple("vwxyz"))
+    assert not any("cls_head" in key for key in weights)
     assert "replaced by a fresh one of 5 (label 0 is 'a' in the run and 'v' in the" in lines[-1]
 
 
