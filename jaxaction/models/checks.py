@@ -1,10 +1,10 @@
-"""Rules about the shape of a clip that several networks share."""
+"""Checks that several networks share, of a clip's shape and of a model's fields."""
 
 from jaxaction.errors import InputError
 
 
 def check_trainable(train: bool, folded: bool) -> None:
-    """Raises InputError for training a network whose norms `fold_batch_norm` took away."""
+    """Raises InputError for training a network whose norms `fold_batch_norm` has removed."""
     if train and folded:
         raise InputError(
             "model.folded is true: without batch norms the network can't be trained; "

@@ -22,7 +22,7 @@ class LayerOptions:
     folded: bool = False
 
 
-NAMES = frozenset(field.name for field in fields(LayerOptions))
+NAMES = tuple(field.name for field in fields(LayerOptions))
 
 
 def layer_options(model: Any) -> LayerOptions:

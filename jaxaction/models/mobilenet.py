@@ -3,8 +3,6 @@
 docs/add_a_model.md takes this file as its example.
 """
 
-from typing import ClassVar
-
 import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -222,9 +220,9 @@ class TSMMobileNetV2(Recognizer):
     widen_factor: float = 1.0
     init_std: float = 0.001
 
-    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"num_segments"}
-    MMACTION_IS_2D: ClassVar = True
-    TINY: ClassVar = {"widen_factor": 0.25, "num_segments": 4}
+    RUN_FIELDS = Recognizer.RUN_FIELDS | {"num_segments"}
+    MMACTION_IS_2D = True
+    TINY = {"widen_factor": 0.25, "num_segments": 4}
 
     def setup(self) -> None:
         super().setup()

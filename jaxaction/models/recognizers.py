@@ -5,7 +5,6 @@ SlowFast and TSM's MobileNet have files of their own.
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import ClassVar
 
 import flax.linen as nn
 from jaxtyping import Array, Float
@@ -30,7 +29,7 @@ class ResNetRecognizer(Recognizer):
     spatial_strides: tuple[int, ...] = (1, 2, 2, 2)
     dilations: tuple[int, ...] = (1, 1, 1, 1)
 
-    TINY: ClassVar = {"stage_blocks": (1, 1), "width": 8}
+    TINY = {"stage_blocks": (1, 1), "width": 8}
 
     def setup(self) -> None:
         super().setup()
@@ -65,8 +64,8 @@ class TSN(ResNetRecognizer):
     partial_bn: bool = False
     dropout: float = 0.4
 
-    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"partial_bn"}
-    MMACTION_IS_2D: ClassVar = True
+    RUN_FIELDS = Recognizer.RUN_FIELDS | {"partial_bn"}
+    MMACTION_IS_2D = True
 
     def backbone_fields(self) -> Mapping:
         return {**super().backbone_fields(), **FLAT}
@@ -93,8 +92,8 @@ class TSM(ResNetRecognizer):
     non_local_cfg: Mapping = nn.FrozenDict()
     init_std: float = 0.001
 
-    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"num_segments", "partial_bn"}
-    MMACTION_IS_2D: ClassVar = True
+    RUN_FIELDS = Recognizer.RUN_FIELDS | {"num_segments", "partial_bn"}
+    MMACTION_IS_2D = True
 
     def backbone_fields(self) -> Mapping:
         shift = {"shift_div": self.shift_div if self.is_shift else 0}
@@ -159,7 +158,7 @@ class I3D(ResNetRecognizer):
     non_local_cfg: Mapping = nn.FrozenDict()
     zero_init_residual: bool = True
 
-    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"zero_init_residual"}
+    RUN_FIELDS = Recognizer.RUN_FIELDS | {"zero_init_residual"}
 
     def check_clip(self, shape: tuple[int, ...]) -> None:
         super().check_clip(shape)

@@ -1,7 +1,6 @@
 """SlowFast: a wide network on few frames beside a narrow one on many."""
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaction.errors import InputError
+from jaxaction.models import layer_options
 from jaxaction.models.base import Recognizer
 from jaxaction.models.contract import ClipShape
 from jaxaction.models.heads import pool
@@ -26,11 +26,7 @@ BOTH_PATHS = (
     "frozen_stages",
     "norm_eval",
     "remat",
-    "norm_eps",
-    "norm_momentum",
-    "bn_group",
-    "dtype",
-    "folded",
+    *layer_options.NAMES,
 )
 
 
@@ -159,9 +155,9 @@ class SlowFast(Recognizer):
     fast: Mapping = FAST
     zero_init_residual: bool = True
 
-    RUN_FIELDS: ClassVar = Recognizer.RUN_FIELDS | {"zero_init_residual", "partial_bn"}
-    IMAGE_BACKBONE: ClassVar = ("backbone", "slow_path")
-    TINY: ClassVar = {"stage_blocks": (1, 1), "width": 8}
+    RUN_FIELDS = Recognizer.RUN_FIELDS | {"zero_init_residual", "partial_bn"}
+    IMAGE_BACKBONE = ("backbone", "slow_path")
+    TINY = {"stage_blocks": (1, 1), "width": 8}
 
     def setup(self) -> None:
         super().setup()

@@ -20,8 +20,8 @@ def outputs(model, variables, clip):
     return jax.jit(both)(variables, clip)
 
 
-def assert_close(found, expected, tolerance):
-    for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+def assert_close(actual, expected, tolerance):
+    for one, two in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * np.abs(two).max())
 
 
@@ -40,8 +40,8 @@ def test_bfloat16_network_stays_as_near_to_float32_when_folded():
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     exact = outputs(model.clone(dtype="float32"), variables, clip)
     # A rounding to bfloat16 is up to 0.4 % of the number; here are ten convolutions in a row.
-    for found in (outputs(model, variables, clip), outputs(folded, params, clip)):
-        assert_close(found, exact, 10 * 0.004)
+    for actual in (outputs(model, variables, clip), outputs(folded, params, clip)):
+        assert_close(actual, exact, 10 * 0.004)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -1,4 +1,4 @@
-"""Frozen parts get no gradient and keep their statistics; everything else trains as ever."""
+"""Frozen stages get no gradient and keep their statistics; everything else trains as usual."""
 
 import re
 

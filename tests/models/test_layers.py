@@ -73,8 +73,8 @@ def test_gradient_of_the_norm_is_the_derived_one(groups):
         return (x - mean) / jnp.sqrt(var + 0.1) * scale + bias
 
     expected, pull = jax.vjp(derived, x, scale, bias)
-    found, pull_own = jax.vjp(lambda *a: normalize(*a, 0.1)[0], x, scale, bias)
-    np.testing.assert_allclose(found, expected, atol=1e-5)  # float32
+    actual, pull_own = jax.vjp(lambda *a: normalize(*a, 0.1)[0], x, scale, bias)
+    np.testing.assert_allclose(actual, expected, atol=1e-5)  # float32
     for own, other in zip(pull_own(g), pull(g), strict=True):
         np.testing.assert_allclose(own, other, atol=2e-5)  # sums of 120 of them
 

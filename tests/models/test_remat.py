@@ -38,11 +38,11 @@ def step(name, **fields):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_loss_gradients_and_statistics_are_the_same(name):
-    (kept, expected), (again, found) = step(name), step(name, remat=STAGES[name])
+    (kept, expected), (again, actual) = step(name), step(name, remat=STAGES[name])
     convolutions = [lowered.as_text().count("stablehlo.convolution") for lowered in (kept, again)]
     assert convolutions[0] < convolutions[1]
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(expected))
-    for one, two in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    for one, two in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         # The same operations, fused in other ways: float32, sums of hundreds that may cancel.
         tolerance = 1e-4 * np.abs(two).max() + 1e-6 * largest
         np.testing.assert_allclose(one, two, rtol=0, atol=tolerance)

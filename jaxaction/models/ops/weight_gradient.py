@@ -1,7 +1,7 @@
 """The weight gradient of a convolution on CPUs, as matrix products over parts that fit the cache.
 
-XLA makes of it a convolution whose kernel is the whole output, and transposes both arrays for it.
-Here a few frames at a time are laid out as patches and multiplied, while they are in the cache.
+XLA computes it as a convolution whose kernel is the whole output, and transposes both arrays first.
+Here a few frames at a time are laid out as patches and multiplied while they are in the cache.
 docs/performance.md has the timings.
 """
 

@@ -109,8 +109,8 @@ def transform_inputs(x: Array, axis: int, tile: int, padding: int) -> Array:
     length = x.shape[axis] + 2 * padding - TAPS + 1
     tiles = tile_count(length, tile)
     x = _pad(x, axis, padding, tiles * tile + TAPS - 1 - padding - x.shape[axis])
-    parts = [_every(x, axis, start, tile, tiles) for start in range(tile + TAPS - 1)]
-    return _combine(transforms(tile).inputs, parts)
+    arrays = [_every(x, axis, start, tile, tiles) for start in range(tile + TAPS - 1)]
+    return _combine(transforms(tile).inputs, arrays)
 
 
 def transform_taps(kernel: Array, axis: int, tile: int) -> Array:
@@ -129,8 +129,8 @@ def transform_gradient(g: Array, axis: int, tile: int) -> Array:
     """Returns the gradients of the products, from that of the outputs: `join_outputs` backwards."""
     tiles = tile_count(g.shape[axis], tile)
     g = _pad(g, axis, 0, tiles * tile - g.shape[axis])
-    parts = [_every(g, axis, start, tile, tiles) for start in range(tile)]
-    return _combine(transforms(tile).outputs.T, parts)
+    arrays = [_every(g, axis, start, tile, tiles) for start in range(tile)]
+    return _combine(transforms(tile).outputs.T, arrays)
 
 
 def join_taps(gradients: Array, tile: int) -> Array:
@@ -138,15 +138,15 @@ def join_taps(gradients: Array, tile: int) -> Array:
     return _combine(transforms(tile).taps.T, gradients)
 
 
-def _combine(weights: Float[np.ndarray, "a b"], parts: Sequence[Array], axis: int = 0) -> Array:
-    """The parts' sums with each row of weights, stacked."""
-    return jnp.stack([_weigh(row, parts) for row in weights], axis)
+def _combine(weights: Float[np.ndarray, "a b"], arrays: Sequence[Array], axis: int = 0) -> Array:
+    """The sums of the arrays, weighted by each row of `weights`, stacked along `axis`."""
+    return jnp.stack([_weigh(row, arrays) for row in weights], axis)
 
 
-def _weigh(weights: Float[np.ndarray, " b"], parts: Sequence[Array]) -> Array:
+def _weigh(weights: Float[np.ndarray, " b"], arrays: Sequence[Array]) -> Array:
     terms = [
-        part if weight == 1 else float(weight) * part
-        for weight, part in zip(weights, parts, strict=True)
+        array if weight == 1 else float(weight) * array
+        for weight, array in zip(weights, arrays, strict=True)
         if weight != 0
     ]
     return sum(terms[1:], terms[0])

@@ -69,9 +69,9 @@ def test_gradients_are_those_of_the_plain_convolution(seed, part_bytes, monkeypa
     monkeypatch.setattr(module, "PART_BYTES", part_bytes)  # 1: many parts, with a loop over them
     x, kernel, *shape = random_case(seed)
     ours, theirs = gradients(conv3d, x, kernel, *shape), gradients(plain, x, kernel, *shape)
-    for found, expected in zip(ours, theirs, strict=True):
+    for actual, expected in zip(ours, theirs, strict=True):
         # Sums of up to 2,000 products of unit normals; a rounding to float32 is 6e-8.
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -82,8 +82,8 @@ def test_fewer_products_give_the_same_outputs_and_gradients(seed, monkeypatch):
         assert choose_form(x, kernel, *shape, 1) == "winograd"
         ours = gradients(conv3d, x, kernel, *shape)
     # As above; the transforms' weights, up to 3.4, make it about twice a plain rounding.
-    for found, expected in zip(ours, gradients(plain, x, kernel, *shape), strict=True):
-        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    for actual, expected in zip(ours, gradients(plain, x, kernel, *shape), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_every_way_is_taken_by_some_random_case(monkeypatch):
@@ -124,9 +124,9 @@ def test_gradient_in_bfloat16_is_summed_in_float32():
     exact = gradients(plain, x.astype(np.float32), kernel.astype(np.float32), *shape)
     assert (dx.dtype, dw.dtype) == (jnp.bfloat16, jnp.bfloat16)
     # The cotangent and the result are rounded to bfloat16, 0.4 % each.
-    for found, expected in zip((dx, dw), exact[1:], strict=True):
+    for actual, expected in zip((dx, dw), exact[1:], strict=True):
         np.testing.assert_allclose(
-            found.astype(np.float32), expected, rtol=0, atol=0.008 * np.abs(expected).max()
+            actual.astype(np.float32), expected, rtol=0, atol=0.008 * np.abs(expected).max()
         )
 
 
@@ -141,9 +141,9 @@ def test_gradients_hold_under_remat(strides):
         return slopes["params"]["kernel"]
 
     with winograd_always():
-        found, expected = slope(again), slope(conv)
+        actual, expected = slope(again), slope(conv)
     # Sums of 512 products, which fused arithmetic rounds in another order.
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def sharded_gradients():
