@@ -12,7 +12,7 @@ from jaxaction.errors import InputError
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes a file as a whole: `write(file)` fills a temporary one, which then becomes `path`.
 
-    InputError where that fails, as in a folder without permission; `path` is as it was then.
+    InputError if that fails, as in a folder without permission; `path` then stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -6,7 +6,7 @@ SHOWN = 8  # names of each kind in a message of the command line
 
 
 def first_few(names: Iterable[str], shown: int | None = SHOWN) -> str:
-    """The first few names (None: all), and how many there are besides."""
+    """The first `shown` names (None: all), and how many more there are."""
     names = list(names)
     left = len(names[shown:]) if shown else 0
     return ", ".join(names[:shown]) + (f" and {left} more" if left else "")

@@ -21,14 +21,14 @@ class Command(NamedTuple):
 
 
 class _Parser(argparse.ArgumentParser):
-    """One whose complaints are one line, like every other."""
+    """An argument parser that reports an error as one line, like all our errors."""
 
     def error(self, message: str):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
 def _parsed(module: ModuleType, summary: str, takes_config: bool = False) -> Command:
-    """A command of a module that has `add_arguments(parser)` and `main(args)`, the exit code.
+    """A command from a module with `add_arguments(parser)` and `main(args)`, its exit code.
 
     `takes_config`: whether it takes `--config.key=value`, which `main` gets as `args.overrides`.
     """
@@ -83,4 +83,4 @@ def main(argv: list[str]) -> int | None:
 def _help() -> str:
     lines = [f"  {name:9}{command.summary}" for name, command in COMMANDS.items()]
     head = ["usage: jaxaction COMMAND ...", "", "Video action recognition in JAX.", ""]
-    return "\n".join([*head, *lines, "", "`jaxaction COMMAND --help` lists the flags of one."])
+    return "\n".join([*head, *lines, "", "`jaxaction COMMAND --help` lists its flags."])

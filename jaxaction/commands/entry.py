@@ -17,12 +17,16 @@ _NO_MEMORY = "RESOURCE_EXHAUSTED: "  # what XLA's message begins with
 
 
 def run_main(main: Callable[[list[str]], int | None]) -> None:
-    """Calls `main(argv)` and leaves the process with its exit code (None: 0).
+    """Calls `main(argv)` and exits with its exit code (None: 0).
 
-    Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
-    `InputError` and a disk that can't be written become one line on stderr and exit code 2, Ctrl-C
-    exit code 130, SIGTERM in a training 143, a reader that went away 141; any other exception is a
-    bug and keeps its traceback. Where one of several processes fails, all end.
+    Compiled programs and freed memory are kept; other libraries log only critical messages. Exit
+    codes:
+
+    - 2, with one line on stderr: an `InputError`, a full disk or quota, too little memory.
+    - 130: Ctrl-C. 141: the reader of our output has closed it. 143: SIGTERM ended a training run.
+
+    Any other exception is a bug and keeps its traceback. If one of several processes fails, all of
+    them end.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
@@ -49,8 +53,10 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _unexpected(name: str, error: Exception) -> int:
-    """The exit code of a full disk, of too little memory, or, among several processes, of a bug;
-    raises a bug of one."""
+    """Returns the exit code for a full disk, too little memory, or a bug in one of many processes.
+
+    With a single process, a bug is raised again.
+    """
     if isinstance(error, OSError) and error.errno in disk.NO_ROOM:
         line = f"{name}: {error}; make room there, then give the same command"
         return distributed.fail(2, line)

@@ -14,7 +14,7 @@ from jaxaction.config import flags
 from jaxaction.config.recipes import Variant
 from jaxaction.errors import InputError
 
-_PAGE = '''r"""A copy of {name}, with every value written out, to be changed.
+_PAGE = '''r"""A copy of {name}, with every value written out, for you to change.
 
     jaxaction train --config {file} --workdir DIR{lists}
 {source}"""
@@ -56,7 +56,7 @@ def write(file: str, name: str, row: Variant | None, config: ConfigDict) -> None
 
 
 def followers(config: ConfigDict) -> dict[str, str]:
-    """Each key that refers to another one, and that one: {"test.clip_len": "data.clip_len", ...}.
+    """Maps each key that follows another key to that key: {"test.clip_len": "data.clip_len", ...}.
 
     A `ConfigDict` doesn't tell its references, so every key is changed in turn, in a copy.
     """
@@ -91,7 +91,7 @@ def _source(row: Variant | None) -> str:
 
 
 def _body(config: ConfigDict) -> str:
-    """The statements of `get_config`; sections that others refer to come first, by their names."""
+    """The statements of `get_config`. Sections that others refer to are variables."""
     targets = followers(config)
     names = sorted(config, key=[*_ORDER, *config].index)
     first = [name for name in names if any(key.startswith(f"{name}.") for key in targets.values())]

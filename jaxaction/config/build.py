@@ -40,8 +40,8 @@ def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
 def source(config: ConfigDict, split: str) -> Any:
     """The videos of `split`, "train" or "test", with their label names.
 
-    InputError if the number of classes is not the model's, or if videos have several labels but
-    `data.multi_label` is not set.
+    InputError if there are no videos, if the number of classes is not the model's, or if the labels
+    (one or several a video) do not fit `data.multi_label`.
     """
     videos, where = open_source(config, split, config.model.num_classes)
     _check_classes(config, videos, where)

@@ -1,15 +1,15 @@
-"""Every key of a config with its default: the built-in data set `motions`, in minutes on a CPU."""
+"""All config keys but most of the model's, with defaults that train on `motions` on a CPU."""
 
 from ml_collections import ConfigDict
 
-# What only training knows of a network; nothing is frozen, and every activation kept.
+# Model fields that only training uses. By default nothing is frozen, every activation is kept.
 TRAINING = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
 
 
 def motions(model: dict) -> ConfigDict:
     """`model` trained on `motions` in minutes on a CPU: 12 classes of motion, 64x64 pixels.
 
-    Keys of `val` and `test` that are the same number as one of `data` follow it when it is set;
+    Keys that `val` and `test` share with `data`, such as `size`, follow `data` until they are set;
     setting them leaves `data` as it is. `optim.decay_epochs` follows `train.epochs` likewise.
     """
     data = ConfigDict(_data())

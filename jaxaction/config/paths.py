@@ -13,16 +13,17 @@ KEYS = (*LISTS, "data.root", "data.data_dir", "init_from")
 
 
 class Relocated(NamedTuple):
-    """What `relocate` did with a stored config's paths."""
+    """The stored paths that lead elsewhere now, and those that lead nowhere."""
 
-    moved: dict[str, str]  # {"data.test_file": "/new/place/test.txt"}, what is elsewhere now
-    missing: dict[str, list[str]]  # where it looked for what is nowhere
+    moved: dict[str, str]  # the new path of each key whose file has moved, {"data.test_file": ...}
+    missing: dict[str, list[str]]  # for each key whose file was not found: the paths tried
 
 
 def make_absolute(config: ConfigDict) -> None:
     """Makes every path of the config absolute, so that it holds wherever a command is started.
 
-    Addresses with a scheme (`gs://`) stay, and so does an `init_from` that is no path.
+    Addresses with a scheme (`gs://`) stay as they are, and so does an `init_from` that does not
+    exist.
     """
     for key in KEYS:
         value = _get(config, key)

@@ -9,12 +9,12 @@ from jaxaction.errors import InputError
 
 
 class Variant(NamedTuple):
-    """A recipe of a `VARIANTS` table: what it changes, and what was published of it.
+    """A recipe of a `VARIANTS` table: what it changes, and its published results.
 
-    `mmaction_name` is the name of MMAction2's config, `checkpoint` the date and hash that its
-    weights' file name has after that (or the complete file name, where it is another), `top1` and
-    `top5` their accuracy in MMAction2's README, in percent; empty and 0 where nothing was
-    published. None of it was measured here.
+    `mmaction_name` is MMAction2's name of the config. `checkpoint` ends the file name of the
+    published weights: their date and hash, or the complete name if it doesn't follow the pattern.
+    `top1` and `top5` are percentages from MMAction2's README; none was measured here. An empty
+    string or 0 means that nothing was published.
     """
 
     recipe: Callable[[ConfigDict], None]
@@ -48,9 +48,9 @@ def apply(variants: dict[str, Variant], variant: str, config: ConfigDict) -> Non
 def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
     """Turns the defaults into what MMAction2's Kinetics-400 recipes share, on 8 GPUs.
 
-    224x224 crops of a short side of 256, flips, SGD, gradient norms clipped at 40, batch norm over
-    `clips_per_gpu` clips, TF32 as PyTorch's convolutions. The lists of clips, `data.train_file`,
-    `data.test_file` and `data.root`, are the command line's.
+    224x224 crops of frames whose short side is 256, flips, SGD, gradient norms clipped at 40, batch
+    norm over `clips_per_gpu` clips, TF32 like PyTorch's convolutions. The lists of clips,
+    `data.train_file`, `data.test_file` and `data.root`, must be set on the command line.
     """
     batch = 8 * clips_per_gpu
     config.model.update(num_classes=400, bn_group=clips_per_gpu, dropout=0.5)
@@ -66,12 +66,12 @@ def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
 
 
 def steps(config: ConfigDict, milestones: tuple[float, ...]) -> None:
-    """A tenth of the learning rate from each of these epochs on."""
+    """Divides the learning rate by 10 at each of these epochs."""
     config.optim.update(decay="steps", milestones=milestones, decay_epochs=0.0)
 
 
 def warmup(config: ConfigDict, epochs: float) -> None:
-    """From a tenth of the learning rate on, a step up at the end of each epoch."""
+    """Warms up in one step an epoch, from a tenth of the learning rate; 1 epoch: no warm-up."""
     config.optim.update(warmup_epochs=epochs, warmup_by="epoch")
 
 
@@ -82,8 +82,11 @@ def something_something(config: ConfigDict) -> None:
 
 
 def dense(config: ConfigDict, test_len: int = 0) -> None:
-    """Clips from a window of 64 frames, at random in training and at ten places in tests, whose
-    clips have `test_len` frames (0: as many as in training). Segments fill the window."""
+    """Takes clips from a window of 64 frames: at random in training, at ten places in tests.
+
+    Segments are spread over the window; their test clips have `test_len` frames (0: as many as in
+    training). Other samplings keep their `clip_len` and `frame_interval`.
+    """
     window = 64
     if config.data.sampling == "segments":
         config.data.frame_interval = window // config.data.clip_len
@@ -112,7 +115,7 @@ def flow(config: ConfigDict, channels: int) -> None:
 
 
 def finetune(config: ConfigDict, learning_rate: float) -> None:
-    """Twenty epochs on videos of one's own from the weights of `init_from`.
+    """Twenty epochs on your own videos from the weights of `init_from`.
 
     The classes are those of the videos, the learning rate is that of a batch of 32 clips.
     """
@@ -133,7 +136,7 @@ FULL_SIZE = {"stage_blocks": (), "width": 64}
 def torchvision(config: ConfigDict) -> None:
     """The clips of torchvision's video networks: 16 frames of 112x112, five centred clips a video.
 
-    Its frames are 128x171, which a short side of 128 gives for pictures of 4 to 3.
+    Its frames are 128x171: 4:3 videos with a short side of 128.
     """
     config.data.update(clip_len=16, frame_interval=2, short_side=128, size=(112, 112))
     config.test.update(num_clips=5, crops="center", size=(112, 112))

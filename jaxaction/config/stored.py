@@ -1,4 +1,4 @@
-"""A config as a run's directory keeps it, and back, also from earlier versions."""
+"""Converts a config to the JSON in a run's directory and back, also from earlier versions."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,8 @@ class Change(NamedTuple):
     """A key that a version renamed, removed, or gave another meaning.
 
     A config of an earlier version loses the key `old`. If `new` is set, that key gets
-    `translate(value)`. With `new` alone, `translate(None)` is what earlier versions did without it.
+    `translate(value)`. With `new` alone, `translate(None)` is the value that does what earlier
+    versions did.
     """
 
     version: str  # the first one with the change
@@ -36,18 +37,18 @@ class StoredConfig(NamedTuple):
     """A config that was read from a run's directory, and where it comes from."""
 
     config: ConfigDict  # with the keys of this version
-    version: str  # that wrote it
+    version: str  # the version that wrote it
     workdir: str  # the absolute directory that it was written in; empty before version 0.2.0
 
 
 def to_json(config: ConfigDict, workdir: str) -> dict:
-    """The config as JSON values, with the version and the directory that write it."""
+    """The config as JSON values, with our version and the run's directory."""
     origin = {"version": VERSION, "workdir": str(Path(workdir).absolute())}
     return {ORIGIN: origin} | to_dict(config)
 
 
 def from_json(values: dict) -> StoredConfig:
-    """The config of `to_json`; a key that an earlier version did not have takes its default."""
+    """The config that `to_json` stored; a key that its version did not have takes its default."""
     sections = dict(values)
     origin = {"version": FIRST_VERSION, "workdir": ""} | sections.pop(ORIGIN, {})
     upgraded = _upgrade(sections, origin["version"])
@@ -94,9 +95,10 @@ def _upgrade(values: dict, version: str) -> dict:
 
 
 def _with_defaults(values: dict) -> dict:
-    """The values, and the default of every key that they lack in a section that they have.
+    """Adds the default of every key that an existing section lacks, and `compute`, `init_from`.
 
-    A key of `val` or `test` that follows one of `data` by default takes that one's value.
+    `model` stays as it is: the network's class has its defaults. A key of `val` or `test` that
+    follows a key of `data` by default takes that key's value.
     """
     full = defaults.motions({})
     for name in ("data", "train", "optim", "val", "test"):

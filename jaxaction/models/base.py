@@ -12,16 +12,17 @@ from jaxaction.models.heads import Head, pool
 
 
 class Recognizer(nn.Module):
-    """A backbone and a head, and the answers to `contract.VideoModel` that most networks give.
+    """A backbone and a head, with the defaults of `contract.VideoModel` that suit most networks.
 
-    A family makes the child `backbone` in its `setup`, a module that is called with a clip and
-    `train`. It defines `out_channels` and `TINY`, and overrides what differs for it.
+    A family's `setup` makes the child `backbone`, a module that takes a clip and `train`. The
+    family defines `out_channels` and `TINY`, and overrides what differs for it.
 
     `dropout` and `init_std` (of the classifier's weights) are the head's. `frozen_stages`: training
     leaves the stages up to this one unchanged (-1: none); stage 0 is the stem, stage 1 `layer1`.
     With `norm_eval` all norms use their running statistics in training. `remat` has the stages
     whose activations the backward pass computes again, which saves memory and takes time.
-    `norm_eps`, `norm_momentum`, `bn_group`, `dtype` and `folded`: see `LayerOptions`. `dtype` is
+    `bn_group` is how many clips share batch-norm statistics in training (0: the whole batch, over
+    all devices). `norm_eps`, `norm_momentum`, `dtype` and `folded`: see `LayerOptions`. `dtype` is
     "float32" or "bfloat16"; parameters, statistics and logits are float32.
     """
 
@@ -68,7 +69,7 @@ class Recognizer(nn.Module):
         self.check_clip(shape)
 
     def pool(self, features: Float[Array, "n t h w c"]) -> Float[Array, "n *t c"]:
-        """Returns what the head gets of the features."""
+        """Returns the pooled features that the head classifies."""
         return pool(features)
 
     def head_paths(self, features: Array | tuple[Array, ...]) -> tuple[Array, ...]:

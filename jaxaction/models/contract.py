@@ -13,8 +13,9 @@ class VideoModel(Protocol):
     """A Flax Linen module that gives the logits of clips; each entry of `MODELS` makes one.
 
     A model is a frozen dataclass. Its fields are the flat keys of `config.model`: these, and those
-    of its family. `base.Recognizer` implements all of this but `out_channels`. The child `cls_head`
-    makes logits `[n, k]` of pooled features `[n, c]`; its parameters depend on `num_classes`.
+    of its family. `base.Recognizer` implements all of it but the backbone, `out_channels` and a
+    useful `TINY`. The child `cls_head` makes logits `[n, k]` of pooled features `[n, c]`; its
+    parameters depend on `num_classes`.
     """
 
     # The fields that every model has; see `base.Recognizer`.
@@ -54,7 +55,7 @@ class VideoModel(Protocol):
 
     @property
     def fast_channels(self) -> int:
-        """How many of them, the first ones, come from a fast path; 0 where there is none."""
+        """The number of the head's channels, the first ones, that a fast path gives; 0: none."""
         ...
 
     # Clips.
@@ -79,14 +80,14 @@ class VideoModel(Protocol):
         """Whether the backward pass computes some activations again."""
         ...
 
-    # The fields, of the model and of its fields that are mappings, that a run sets for itself when
-    # it starts from another run's weights (`init_from`). All others come with the weights.
+    # Fields (also items of mapping fields) that stay the run's own when it starts from another
+    # run's weights (`init_from`). All other fields are taken over with the weights.
     RUN_FIELDS: ClassVar[frozenset[str]]
 
     # Weights from elsewhere.
 
     def mmaction_modules(self, modules: tuple[str, ...]) -> tuple[str, ...]:
-        """Returns the names that MMAction2 has for the modules around a parameter, ours given."""
+        """Returns MMAction2's names for the modules around a parameter, given our names."""
         ...
 
     def missing_in_mmaction(self) -> str:

@@ -1,4 +1,4 @@
-"""Which part of a stage training leaves unchanged.
+"""How much of each stage stays unchanged in training.
 
 Stages have the numbers 0 (the stem), 1 (`layer1`), and so on.
 """

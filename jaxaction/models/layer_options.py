@@ -1,4 +1,4 @@
-"""What every layer of a network gets alike."""
+"""The options that all layers of a network share."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -26,7 +26,7 @@ NAMES = tuple(field.name for field in fields(LayerOptions))
 
 
 def layer_options(model: Any) -> LayerOptions:
-    """Returns the options that the flat fields of a model say."""
+    """Returns the `LayerOptions` with the values of the model's own fields."""
     return LayerOptions(**{name: getattr(model, name) for name in NAMES})
 
 

@@ -21,8 +21,9 @@ class BatchNorm(nn.Module):
 
     `options.norm_eps` is PyTorch's epsilon and `options.norm_momentum` its momentum, the weight of
     the new batch. `options.bn_group` is the number of clips that share statistics in training (0:
-    the whole batch, over all devices); it must divide the batch. With a `freeze` (see
-    `freezing.freeze_level`) training uses the running statistics and does not update them.
+    the whole batch, over all devices). It must divide the batch, unless the batch is smaller: then
+    all clips share. With a `freeze` (see `freezing.freeze_level`) training uses the running
+    statistics and does not update them.
     """
 
     options: LayerOptions = LayerOptions()

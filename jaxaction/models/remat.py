@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 
 def maybe_remat(module: nn.Module, remat: bool) -> Callable[[Array, bool], Array]:
-    """Returns `module`, with `remat` in a form that keeps none of its activations.
+    """Returns `module`; with `remat`, wrapped so that none of its activations are kept.
 
     The backward pass then computes them again from the module's input. Names, values and updates of
     the running statistics are the same. Chen et al. 2016.

@@ -26,7 +26,7 @@ from jaxaction.runtime import distributed, sharding
 from jaxaction.storage import digests, disk
 from jaxaction.train_state import TrainState
 
-BEST = "best"  # the folder of the best weights in a run's directory, a run's directory itself
+BEST = "best"  # a folder in a run's directory with the best weights; load_run reads it like a run
 
 
 class Run(NamedTuple):
@@ -101,7 +101,7 @@ def _eval_variables(
 def save_run(
     workdir: str, config: ConfigDict, variables: dict, label_names: tuple[str, ...], step: int = 0
 ) -> None:
-    """A checkpoint of variables alone, as of a converted model; `load_run` reads it.
+    """Stores variables alone as a checkpoint, such as a converted model's; `load_run` reads it.
 
     InputError if the directory holds a checkpoint already.
     """
@@ -120,8 +120,8 @@ def steps(workdir: str) -> list[int]:
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
     """The step of the newest undamaged checkpoint; None if none was ever finished.
 
-    `log` gets one line for each newer one that is passed over. InputError if all are damaged. Of
-    several processes the first one looks, and all get what it found.
+    `log` gets one line for each newer one that is passed over. InputError if all are damaged.
+    With several processes, the first one looks and tells the others.
     """
     newest = _newest_good(workdir, log) if jax.process_index() == 0 else None
     step = distributed.from_first(-1 if newest is None else newest)
@@ -145,7 +145,7 @@ def check_resumable(workdir: str, step: int | None) -> None:
     """Raises InputError if the checkpoint is one of weights alone, as of a converted model."""
     if step is not None and not (_folder(workdir) / str(step) / "optimizer").is_dir():
         raise InputError(
-            f"{workdir} holds weights without the state of a training; train in another --workdir,"
+            f"{workdir} holds weights without a training state; train in another --workdir,"
             f" with --config.init_from={workdir}"
         )
 
@@ -184,8 +184,8 @@ class Checkpoints:
     ) -> None:
         """Saves the state; `extra` (JSON values) goes into `meta`.
 
-        `statistics` is `precise_bn.statistics`' result. Comes back when all
-        is on disk, since the next step donates the state's buffers.
+        `statistics` is `precise_bn.statistics`' result. Returns once all is on disk, since the next
+        step donates the state's buffers.
         """
         others = {"averaged": state.averaged, "statistics": statistics}
         self.save_items(

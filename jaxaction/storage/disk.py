@@ -65,7 +65,7 @@ def _no_late_tracebacks() -> Iterator[None]:
 
 
 def _system_error(error: Exception) -> int:
-    """The system's number of an error, also of TensorStore's, a ValueError; 0 if there is none."""
+    """The system's error number, or 0. TensorStore's ValueError has it in its text."""
     if isinstance(error, OSError):
         return error.errno or 0
     match = re.search(r"(?:os_error_code='|OS error )(\d+)", str(error))

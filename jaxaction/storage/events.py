@@ -31,7 +31,7 @@ class Events:
     def __exit__(self, kind: type | None, *exception: Any) -> None:
         try:
             self._writer.close()
-        except OSError:  # a full disk, say; what ends the run already tells more
+        except OSError:  # such as a full disk; if the run is failing, its own error says more
             if kind is None:
                 raise
 

@@ -2,8 +2,8 @@
 
     {"step": 30, "wall_time": 1760000000.5, "train/loss": 0.41, "train/accuracy": 0.87}
 
-A step may have several lines, of its progress, of a validation, of the test; each value of a step
-stands once. What is not finite is null, which is all that JSON has for it.
+A step may have several lines (progress, validation, test), but each value only once. A value that
+is not finite is stored as null, since JSON has no number for it.
 """
 
 import json

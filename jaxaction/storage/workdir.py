@@ -1,4 +1,4 @@
-"""Whose run a directory holds: its config is kept there, and another config's run is refused."""
+"""A run's directory belongs to one config: stores it, and refuses a run of another config."""
 
 import json
 from collections.abc import Iterable
@@ -13,8 +13,8 @@ from jaxaction.version import VERSION
 
 NAME = "config.json"
 
-# What may change when a run goes on: it alters neither the parameters nor the batches. A schedule
-# that ends with the run has its own key, `optim.decay_epochs`, which `train.epochs` moves along.
+# A resumed run may change these keys, and all of `val` and `test`: they alter neither the batches
+# nor what a step does. `train.epochs` also moves `optim.decay_epochs`, which is not in the list.
 MAY_CHANGE = (
     "data.data_dir",
     "data.max_bad_share",
@@ -33,8 +33,8 @@ MAY_CHANGE = (
 def check(workdir: str, config: ConfigDict, kept: stored.StoredConfig | None = None) -> None:
     """Raises InputError, naming the first differing keys, if another config's run lives there.
 
-    `kept` is the config of its newest good checkpoint. A run that finished none has nothing to
-    lose; but a `config.json` that is no run's is not written over.
+    `kept` is the config of its newest good checkpoint. Without a finished checkpoint (None) nothing
+    can be lost, but a `config.json` of another program is never overwritten.
     """
     if kept is None:
         _check_is_a_runs(Path(workdir) / NAME, stored.to_dict(config).keys())

@@ -18,11 +18,10 @@ Function = Callable[[Any, Key[Array, ""]], Any]  # function(batch, key)
 
 
 def mean_over_parts(function: Function, count: int, group_size: int = 1) -> Function:
-    """Returns a function that is the mean of `function`, any tree of floats, over `count` parts.
+    """Returns a function that averages `function`, any tree of floats, over `count` parts.
 
-    Each part has a key of its own. One part is the whole batch with its key, so that `function`
-    itself comes back. The memory needed is that of one part and of the sums. `group_size` clips
-    stay neighbours, see `divide`.
+    Each part gets its own key. With one part, `function` itself is returned. Only one part and the
+    sums are in memory at a time. Groups of `group_size` clips stay together, see `divide`.
     """
     if count == 1:
         return function

@@ -53,6 +53,6 @@ class BadVideos:
         self._noted.clear()
 
     def _why(self, index: int) -> str:
-        """` (is empty: 0 bytes)`; "" for a video that is bad only for what training asks of it."""
+        """Why it can't be read, ` (is empty: 0 bytes)`; "" if only training can't use the video."""
         problem = inspect_videos.inspect_video(self._videos[index].video, quick=False).problem
         return f" ({' '.join(problem.split())})" if problem else ""

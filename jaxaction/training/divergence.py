@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxaction.errors import InputError
 
-_WAYS = "lower optim.learning_rate or optim.clip_norm, or set compute to float32"
+_WAYS = "lower optim.learning_rate, set a lower optim.clip_norm (0: off), or set compute to float32"
 
 
 def loss_limit(factor: float, num_classes: int, multi_label: bool) -> float:
@@ -31,7 +31,7 @@ class DivergenceCheck(NamedTuple):
     would.
     """
 
-    learning_rate: Callable[[int], Any]  # of the step that has so many steps before it
+    learning_rate: Callable[[int], Any]  # learning_rate(n) is that of step n + 1
     video_id: Callable[[int], str]
     max_loss: float  # 0: any
 

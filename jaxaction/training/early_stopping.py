@@ -1,4 +1,4 @@
-"""The best validation of a run: its weights are kept, and too many worse ones end the run."""
+"""The best validation of a run: its weights are kept, and too many without a gain end the run."""
 
 from typing import NamedTuple
 

@@ -19,7 +19,7 @@ def disarmed_on_exit() -> Iterator[None]:
 def arm(seconds: float) -> None:
     """Prints all stacks in `seconds` from now, and every `seconds` after that; 0: never.
 
-    The next call starts the time again (it takes 22 microseconds). The process is not ended: a
+    Each call restarts the clock and costs 22 microseconds. The process is not ended: a
     network disk may come back, and a scheduler has its own limit. A thread in C does the printing,
     so it works even if the interpreter is stuck.
     """

@@ -23,11 +23,12 @@ from jaxaction.training.validation import evaluate_split, precise_statistics, re
 
 
 def train(config: ConfigDict, folder: str, log: Callable[[str], None] = print) -> Evaluation:
-    """Trains what `config` says in `folder`, from its newest good checkpoint on if it has one.
+    """Trains `config` in `folder`; resumes from the newest good checkpoint there, if any.
 
-    Returns the test at the end, which is also written to `folder`. InputError for anything that the
-    user can mend; a mistake in the config is found before anything is written. `Interrupted` after
-    SIGTERM, which may also end the process, see `Interruption`.
+    Returns the evaluation of the final test, which is also written to `folder`. InputError for
+    anything that the user can fix; a mistake in the config, other than a batch too large for the
+    memory, is found before the run's directory is written. SIGTERM raises `Interrupted` or ends
+    the process, see `Interruption`.
     """
     is_first = jax.process_index() == 0
     log = log if is_first else lambda text: None

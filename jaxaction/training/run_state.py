@@ -1,4 +1,4 @@
-"""What changes while a run trains, when a step has more to do, and what a checkpoint keeps."""
+"""A run's changing state, what is due after a step, and how the run is saved."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ class RunState:
     """How far a run has come."""
 
     state: TrainState
-    step: int  # `state.step`, counted here too: to read it would wait for the device
+    step: int  # `state.step`, counted on the host too: reading it would wait for the device
     batches: Iterator[dict[str, np.ndarray]]
     bad_videos: BadVideos
     metrics: dict[str, float] = dataclasses.field(default_factory=dict)  # of the last validation

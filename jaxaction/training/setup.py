@@ -58,7 +58,10 @@ class TrainingSetup(NamedTuple):
 
 
 def prepare(config: ConfigDict) -> TrainingSetup:
-    """Builds everything and checks that it fits together; InputError if not. Writes nothing."""
+    """Builds everything and checks that it fits together; InputError if not.
+
+    Writes nothing to a run's directory, but prepares a built-in data set that is missing.
+    """
     build.set_precision(config)
     checks.check_numbers(config)
     early_stopping.check_early_stopping(

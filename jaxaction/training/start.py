@@ -22,9 +22,10 @@ Log = Callable[[str], None]
 def prepare_run(
     config: ConfigDict, folder: str, log: Log
 ) -> tuple[TrainingSetup, int | None, dict[str, jax.Array]]:
-    """Checks everything that can be checked before the first step, then claims `folder`.
+    """Checks everything that can be checked before compiling, then claims `folder`.
 
-    Makes the paths of `config` absolute.
+    Changes `config`: paths become absolute, the network and pixel statistics are those of
+    `init_from`, and `model.num_classes` may follow the videos.
 
     Returns the setup, the step of the checkpoint to restore (None: a new run), and the weights that
     a new run takes from `config.init_from`.
@@ -50,7 +51,7 @@ def prepare_run(
 def new_run(
     setup: TrainingSetup, checkpoints: Checkpoints, weights: dict[str, jax.Array], log: Log
 ) -> RunState:
-    """A run before its first step, with `weights` in place of its fresh ones of the same names."""
+    """A run before its first step; `weights` replace the fresh ones that have the same names."""
     checkpoints.drop_after(-1)
     create = jax.jit(
         partial(create_state, setup),
