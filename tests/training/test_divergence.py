@@ -27,8 +27,8 @@ def test_a_value_that_is_not_finite_names_step_rate_and_videos(values, what):
         divergence().check_metrics(12, values, VIDEOS)
     assert str(caught.value) == (
         f"step 12: {what}; checkpoints before it are kept; learning rate 0.011,"
-        " videos v3.mp4, v1.mp4; lower optim.learning_rate, set a lower optim.clip_norm (0: off), or set compute to"
-        " float32"
+        " videos v3.mp4, v1.mp4; lower optim.learning_rate, set a lower optim.clip_norm (0: off),"
+        " or set compute to float32"
     )
 
 
