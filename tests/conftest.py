@@ -1,4 +1,4 @@
-"""What all tests share: compiled programs of one session, memory that is given back, named skips."""
+"""All tests share compiled programs, give memory back, and name the skips that are allowed."""
 
 import ctypes
 import fnmatch
@@ -58,7 +58,7 @@ def skips_that_are_named() -> list[tuple[str, str]]:
 
 
 def refuse_unnamed_skip(report) -> None:
-    """With JAXACTION_STRICT_SKIPS=1, makes a report of a skip that skips.txt lacks one of a failure."""
+    """With JAXACTION_STRICT_SKIPS=1, turns a skip that skips.txt doesn't name into a failure."""
     if not report.skipped or hasattr(report, "wasxfail"):
         return
     if os.environ.get("JAXACTION_STRICT_SKIPS") != "1":

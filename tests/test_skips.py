@@ -1,4 +1,4 @@
-"""A skipped test that `tests/skips.txt` doesn't name fails where skips are strict, as in `.ci/run`."""
+"""A skipped test that `tests/skips.txt` doesn't name fails where skips are strict (`.ci/run`)."""
 
 import types
 
