@@ -1,4 +1,4 @@
-"""How every script ends: one line and an exit code for what a user can mend."""
+"""How every program ends: one line and an exit code for a mistake that its user can mend."""
 
 import logging
 import os
@@ -19,10 +19,11 @@ _NO_MEMORY = "RESOURCE_EXHAUSTED: "  # what XLA's message begins with
 def run_main(main: Callable[[list[str]], int | None]) -> None:
     """Calls `main(argv)` and leaves the process with its exit code (None: 0).
 
-    Compiled programs and freed memory are kept, and the remarks of other libraries left out. An
-    `InputError` and a disk that can't be written become one line on stderr and exit code 2, Ctrl-C
-    exit code 130, SIGTERM in a training 143, a reader that went away 141; any other exception is a
-    bug and keeps its traceback. Where one of several processes fails, all end.
+    Compiled programs and freed memory are kept, and other libraries' remarks are left out. An
+    `InputError`, a full disk and too little memory become one line on stderr and exit code 2.
+    Ctrl-C is exit code 130, SIGTERM during a training run 143, a reader of the output that went
+    away 141. Any other exception is a bug and keeps its traceback. Where one of several processes
+    fails, all end.
     """
     program = Path(sys.argv[0])
     name = program.parent.name if program.name == "__main__.py" else program.name
@@ -40,7 +41,7 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
         code = SIGTERM_EXIT_CODE
     except KeyboardInterrupt:
         code = distributed.fail(130, f"{name}: interrupted")
-    except BrokenPipeError:  # as of `| head`; what is left in the buffer has nowhere to go
+    except BrokenPipeError:  # as of `| head`; the rest of the buffer has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     except Exception as error:
@@ -49,15 +50,18 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _unexpected(name: str, error: Exception) -> int:
-    """The exit code of a full disk, of too little memory, or, among several processes, of a bug;
-    raises a bug of one."""
+    """The exit code for a full disk or too little memory, which are told in one line.
+
+    Anything else is a bug: it is raised again, or, among several processes, ends them all with its
+    traceback.
+    """
     if isinstance(error, OSError) and error.errno in disk.NO_ROOM:
         line = f"{name}: {error}; make room there, then give the same command"
         return distributed.fail(2, line)
     if isinstance(error, jax.errors.JaxRuntimeError) and str(error).startswith(_NO_MEMORY):
-        what = str(error).splitlines()[0].removeprefix(_NO_MEMORY)
+        reason = str(error).splitlines()[0].removeprefix(_NO_MEMORY)
         ways = "lower train.batch_size or test.batch_size, or set train.accumulate or model.remat"
-        return distributed.fail(2, f"{name}: no memory left ({what}); {ways}")
+        return distributed.fail(2, f"{name}: no memory left ({reason}); {ways}")
     if not jax.distributed.is_initialized():
         raise error
     return distributed.fail(1, traceback.format_exc())
