@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxaction.errors import InputError
 
-KINETICS_400 = resources.files("jaxaction.data") / "labels" / "kinetics400.txt"
+KINETICS_400 = resources.files("jaxaction.data") / "class_names" / "kinetics400.txt"
 
 
 def kinetics_labels() -> tuple[str, ...]:
