@@ -229,7 +229,7 @@ def test_recipes_of_ours_use_what_they_are_named_for():
 def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
     one, eight = load("i3d:r50-one-gpu-32x2x1-k400"), load("i3d:r50-32x2x1-k400")
     recipe = setup.build_recipe(one, devices=1)
-    assert (recipe.accumulate, recipe.together) == (8, one.model.bn_group)
+    assert (recipe.accumulate, recipe.group_size) == (8, one.model.bn_group)
     one.train.accumulate = 1
     assert one.to_dict() == eight.to_dict()
 

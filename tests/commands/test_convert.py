@@ -131,7 +131,7 @@ def test_a_config_file_of_mmaction_tells_network_and_protocol(folder, tmp_path):
 def test_weights_alone_are_begun_with_and_not_gone_on_from(folder, tmp_path):
 
     assert run(folder, "--out", str(tmp_path / "out")) == 0
-    with pytest.raises(InputError, match="without the state of a training; .*init_from="):
+    with pytest.raises(InputError, match="without a training state; .*init_from="):
         loop.train(tiny_run.config(folder), str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints"]
 

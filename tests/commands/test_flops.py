@@ -228,7 +228,7 @@ def test_command_lists_layers(away, capsys):
         (["--config.model.depth=51"], "model.depth 51 is not one of"),
         (["--config.model.num_segments=4"], "does not fit model.num_segments 4"),
         (["--config.data.clip_len=0"], "a clip of shape [1, 0, 64, 64, 3] is empty"),
-        (["--config="], "--config : no such config"),
+        (["--config="], "--config : no such shipped config"),
     ],
 )
 def test_command_names_what_it_cannot_use(away, argv, words):

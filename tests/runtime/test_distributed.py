@@ -85,7 +85,9 @@ def go_back(workdir, copy, step):
 
 def meta(workdir, step):
     text = (workdir / "checkpoints" / str(step) / "meta" / "metadata").read_text()
-    return {key: value for key, value in json.loads(text).items() if key != "metrics"}
+    values = {key: value for key, value in json.loads(text).items() if key != "metrics"}
+    assert values["config"].pop("written")["workdir"] == str(workdir)
+    return values
 
 
 def test_two_processes_train_and_test_as_one_and_checkpoints_move_both_ways(folder):

@@ -99,12 +99,13 @@ def assert_same_bits(first, second):
 
 
 def everything(workdir):
-    """All that the newest checkpoint holds: arrays, and what else it says."""
+    """All that the newest checkpoint holds, arrays and the rest, but for its own directory."""
     with ocp.CheckpointManager(Path(workdir) / "checkpoints") as manager:
         step = manager.latest_step()
         items = {name: ocp.args.StandardRestore() for name in ("variables", "optimizer")}
         args = ocp.args.Composite(meta=ocp.args.JsonRestore(), **items)
         restored = manager.restore(step, args=args)
+    assert restored.meta["config"].pop("written")["workdir"] == str(workdir)
     return {"step": step, **dict(restored.items())}
 
 
