@@ -13,7 +13,7 @@ from jaxaction.storage import checkpoint
 
 
 def everything(workdir: Path, step: int = 0) -> dict:
-    """All that a run's checkpoint holds: arrays, the data's place, `meta`.
+    """All that a run's checkpoint holds: arrays and `meta`, but for the run's own directory.
 
     A `step` of 0 is the newest good checkpoint.
     """
@@ -22,8 +22,8 @@ def everything(workdir: Path, step: int = 0) -> dict:
     with ocp.CheckpointManager(workdir / "checkpoints") as manager:
         args = ocp.args.Composite(meta=ocp.args.JsonRestore(), **items)
         restored = manager.restore(step, args=args)
-    files = sorted((workdir / "checkpoints" / str(step) / "data").glob("*.json"))
-    return {"step": step, "place": [path.read_text() for path in files], **dict(restored.items())}
+    del restored.meta["config"]["written"]  # names the directory
+    return {"step": step, **dict(restored.items())}
 
 
 def same(first: dict, second: dict) -> bool:
