@@ -20,6 +20,8 @@ def main(argv: list[str], program: str = "eval.py") -> None:
     if "data.test_file" not in overrides:
         paths.check_list("data.test_file", run.missing)
     config = flags.apply_overrides(run.config, overrides)
+    if config.data.test_file and config.data.source == "annotations" and jax.process_index() == 0:
+        print(f"videos: {config.data.test_file}")
     build.set_precision(config)
     checks.check_numbers(config)
     evaluate.check_fits(run.variables, build.abstract_variables(config))

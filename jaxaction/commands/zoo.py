@@ -104,8 +104,8 @@ def main(args: argparse.Namespace) -> int:
     if args.copy and not args.name:
         raise InputError(f"--copy {args.copy}: of which config? write NAME --copy {args.copy}")
     rows = shipped.variants()
-    family = args.name in shipped.FAMILIES
-    name = args.name if family or not args.name else _nearest(args.name, rows)
+    name = _nearest(args.name, rows) if args.name else ""
+    family = name in shipped.FAMILIES
     if args.copy:
         zoo_copy.write(args.copy, name, rows.get(name), _config(name))
         print(f"{args.copy}: a copy of {name}")
@@ -170,7 +170,7 @@ def settings(config: ConfigDict) -> str:
 
 
 def _nearest(text: str, names: Mapping[str, Variant]) -> str:
-    """The variant that `text` names: our name, the file's and variant's, or MMAction2's name.
+    """The family or variant that `text` names: our name, the file's, or MMAction2's name.
 
     InputError lists the variants that begin so, are like it, or are of its family.
     """
@@ -178,15 +178,17 @@ def _nearest(text: str, names: Mapping[str, Variant]) -> str:
     if named:
         return named[0]
     file, variant = flags.split_variant(text)
-    in_configs = Path(file).parent.name == shipped.folder().name
-    name = f"{Path(file).stem}:{variant}" if in_configs else text
-    if name in names:
+    if Path(file).parent.name == shipped.folder().name:
+        file = Path(file).stem
+    name = f"{file}:{variant}" if variant else file
+    if name in names or name in shipped.FAMILIES:
         return name
     begin, family = (
         [known for known in names if known.startswith(start)]
         for start in (name, name.partition(":")[0] + ":")
     )
-    near = begin or difflib.get_close_matches(name, names, n=3, cutoff=0.5) or family
+    known = names if ":" in name else shipped.FAMILIES
+    near = begin or difflib.get_close_matches(name, known, n=3, cutoff=0.5) or family
     there = f"there is {', '.join(near)}" if near else "`jaxaction zoo` lists them all"
     raise InputError(f"{text}: no such variant; {there}")
 

@@ -30,7 +30,8 @@ Trains one config, from its newest checkpoint on if DIR holds one.
                            config that comes with the package: {", ".join(shipped.FAMILIES)}
                            (`jaxaction zoo` lists their variants)
   --workdir DIR            where the run goes; without it runs/<config>[-<variant>]
-  --config.key=value       sets one value of the config (`jaxaction zoo NAME` lists them)
+  --config.key=value       sets one value of the config; `jaxaction zoo NAME --copy FILE.py`
+                           writes all keys and values to a file
   --coordinator HOST:PORT --process-id N --processes N
                            one of several processes that are started by hand"""
 EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
@@ -185,8 +186,8 @@ def split_variant(text: str) -> tuple[str, str]:
 
 def _config_path(text: str) -> Path:
     """The file that `--config` names, which exists."""
-    if shipped.is_name(text) and text in shipped.FAMILIES:
-        return shipped.file(text)
+    if shipped.has(text):
+        return shipped.folder() / f"{text}.py"
     if not Path(text).is_file():
         kind = "shipped config" if shipped.is_name(text) else "file"
         raise InputError(f"--config {text}: no such {kind}{_similar_files(text)}")

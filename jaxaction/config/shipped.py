@@ -7,6 +7,7 @@ from jaxaction.config.recipes import Variant
 from jaxaction.errors import InputError
 
 FAMILIES = ("tsn", "tsm", "i3d", "r2plus1d", "slowonly", "slowfast")
+SHARED = "common"  # no config, but what configs of users import
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -23,6 +24,11 @@ def folder() -> Path:
 def is_name(text: str) -> bool:
     """Whether `text` is a config's name, such as "slowfast", and no path of a file."""
     return Path(text).name == text and not text.endswith(".py")
+
+
+def has(name: str) -> bool:
+    """Whether there is a shipped config of this name; in a clone, a file of yours counts too."""
+    return is_name(name) and name != SHARED and (folder() / f"{name}.py").is_file()
 
 
 def file(family: str) -> Path:

@@ -55,8 +55,7 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
     step = newest_good(workdir, log)
     if step is None:
         raise InputError(
-            f"{workdir} holds no checkpoint; train.py --workdir {workdir} writes them, and"
-            " `jaxaction convert` does"
+            f"{workdir} holds no checkpoint; `jaxaction train` and `jaxaction convert` write them"
         )
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta

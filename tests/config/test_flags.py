@@ -304,3 +304,13 @@ def test_a_reader_that_goes_away_ends_a_script_without_a_traceback():
     command = f"{sys.executable} -c {shlex.quote(script)} | head -c 1; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (141, "x", "")
+
+
+def test_a_config_that_is_added_to_the_folder_is_found_by_its_name(tmp_path, monkeypatch):
+    text = "from ml_collections import ConfigDict\ndef get_config(): return ConfigDict({'a': 1})\n"
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "common.py").write_text(text)
+    monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
+    assert flags.load_config("mine").a == 1
+    with pytest.raises(InputError, match="--config common: no such shipped config"):
+        flags.load_config("common")

@@ -16,7 +16,8 @@ import jax
 root, convolve = sys.argv.pop(1) + os.sep, jax.lax.conv_general_dilated
 
 def traced(*args, **kwargs):
-    own = [frame for frame in traceback.extract_stack() if frame.filename.startswith(root)]
+    stack = [f for f in traceback.extract_stack() if "site-packages" not in f.filename]
+    own = [frame for frame in stack if frame.filename.startswith(root)]
     if any(frame.name == "compile_step" for frame in own):
         print(*(frame.filename.removeprefix(root) + ":" + frame.name for frame in own), flush=True)
         os._exit(0)
