@@ -1,8 +1,6 @@
 """All tests share compiled programs, give memory back, and name the skips that are allowed."""
 
-import ctypes
 import fnmatch
-import gc
 import os
 import shutil
 import tempfile
@@ -17,11 +15,12 @@ _LARGE = 2**30  # bytes; a process that holds more gives freed memory back after
 # earlier one. JAX reads these when it is imported, so they are set before.
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ[_OWN_CACHE] = os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp()
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax  # noqa: E402
 
 from jaxaction.runtime import host_memory  # noqa: E402
+from tests import memory  # noqa: E402
 
 
 def pytest_unconfigure(config):
@@ -41,14 +40,14 @@ def freed_memory_is_not_kept():
 def compiled_programs_are_dropped():
     yield
     jax.clear_caches()
-    give_memory_back()
+    memory.give_back()
 
 
 @pytest.fixture(autouse=True)
 def memory_of_a_large_test_is_given_back():
     yield
-    if held_bytes() > _LARGE:
-        give_memory_back()
+    if memory.held_bytes() > _LARGE:
+        memory.give_back()
 
 
 def skips_that_are_named() -> list[tuple[str, str]]:
@@ -83,18 +82,3 @@ def pytest_make_collect_report(collector):
     report = yield
     refuse_unnamed_skip(report)
     return report
-
-
-def held_bytes() -> int:
-    """The memory that this process holds; 0 where the system doesn't tell it in Linux' way."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return 0
-
-
-def give_memory_back() -> None:
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; it keeps what is freed
-    if trim is not None:
-        trim(0)

@@ -34,17 +34,29 @@ def random_case(seed, form):
     return x, kernel, *(tuple(map(int, v)) for v in (strides, padding, dilation))
 
 
+def both_ways(convolve, x, kernel, seed):
+    """The output of a convolution, and its gradients for a random cotangent, in one program."""
+    size = jax.eval_shape(convolve, x, kernel).shape
+    cotangent = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+
+    @jax.jit
+    def run(x, kernel, cotangent):
+        result, pull = jax.vjp(convolve, x, kernel)
+        return result, pull(cotangent)
+
+    return run(x, kernel, cotangent)
+
+
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("form", conv3d.FORMS)
 def test_form_equals_the_plain_convolution_both_ways(form, seed):
     x, kernel, strides, padding, dilation = random_case(seed, form)
     shape = (strides, padding, dilation)
-    expected, pull = jax.vjp(lambda x, k: plain(x, k, *shape), x, kernel)
-    result, pull_form = jax.vjp(lambda x, k: conv3d.FORMS[form](x, k, *shape, 1), x, kernel)
+    result, gradients = both_ways(lambda *x: conv3d.FORMS[form](*x, *shape, 1), x, kernel, seed)
+    expected, expected_gradients = both_ways(lambda *x: plain(*x, *shape), x, kernel, seed)
     # Sums of up to a few hundred products of unit normals in float32.
     np.testing.assert_allclose(result, expected, atol=1e-4)
-    cotangent = np.random.default_rng(seed).standard_normal(expected.shape).astype(np.float32)
-    for ours, theirs in zip(pull_form(cotangent), pull(cotangent), strict=True):
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
