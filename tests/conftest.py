@@ -18,6 +18,12 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+import tests.typecheck  # noqa: E402, F401 - the hook takes it as an attribute of `tests`
+
+# Each call checks its arguments and results against the annotations, shapes included.
+install_import_hook("jaxaction", "tests.typecheck.check")
 
 from jaxaction.runtime import host_memory  # noqa: E402
 from tests import memory  # noqa: E402

@@ -1,6 +1,6 @@
 """What a source of videos gives: records, and the names of their labels."""
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class Record(NamedTuple):
@@ -13,6 +13,7 @@ class Record(NamedTuple):
     """A tuple in data sets where a video may belong to several classes."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Records by number; what the loaders take."""
 
