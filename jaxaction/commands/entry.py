@@ -1,14 +1,15 @@
 """How every script ends: one line and an exit code for what a user can mend."""
 
+import io
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 
+from jaxaction import early_interrupt, files
 from jaxaction.errors import SIGTERM_EXIT_CODE, InputError, Interrupted
 from jaxaction.runtime import compile_cache, distributed, host_memory
 from jaxaction.storage import disk
@@ -28,14 +29,17 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
     Any other exception is a bug and keeps its traceback. If one of several processes fails, all of
     them end.
     """
-    program = Path(sys.argv[0])
-    name = program.parent.name if program.name == "__main__.py" else program.name
+    early_interrupt.remove()
+    name = early_interrupt.program_name()
+    for stream in (sys.stdout, sys.stderr):  # a name that the terminal can't print is escaped
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     compile_cache.keep_compiled_programs()
     host_memory.keep_freed_memory()
     for library in ("absl", "asyncio"):  # Orbax's remarks; its errors are raised, too
         logging.getLogger(library).setLevel(logging.CRITICAL)
     try:
-        code = main(sys.argv[1:])
+        code = main([files.expand_argument(argument) for argument in sys.argv[1:]])
     except InputError as error:
         code = distributed.fail(2, f"{name}: {' '.join(str(error).split())}")
     except Interrupted as error:
@@ -44,6 +48,8 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
         code = SIGTERM_EXIT_CODE
     except KeyboardInterrupt:
         code = distributed.fail(130, f"{name}: interrupted")
+        sys.stdout.flush()
+        os._exit(code)  # threads that still write a checkpoint would print tracebacks
     except BrokenPipeError:  # as of `| head`; what is left in the buffer has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
@@ -64,6 +70,23 @@ def _unexpected(name: str, error: Exception) -> int:
         what = str(error).splitlines()[0].removeprefix(_NO_MEMORY)
         ways = "lower train.batch_size or test.batch_size, or set train.accumulate or model.remat"
         return distributed.fail(2, f"{name}: no memory left ({what}); {ways}")
+    if reason := _no_backend():
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        ways = "unset JAX_PLATFORMS" if platforms else "set JAX_PLATFORMS=cpu"
+        return distributed.fail(
+            2,
+            f"{name}: JAX can't use its devices{f' (JAX_PLATFORMS={platforms})' * bool(platforms)}:"
+            f" {reason}; {ways}, or see docs/installing.md for the driver and the cuda extra",
+        )
     if not jax.distributed.is_initialized():
         raise error
     return distributed.fail(1, traceback.format_exc())
+
+
+def _no_backend() -> str:
+    """Why JAX has no device; empty if it has."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        return next(iter(str(error).splitlines()), "") or "no such platform is installed"
+    return ""

@@ -1,6 +1,7 @@
 """`eval.py` and `jaxaction eval`: tests a run's newest checkpoint."""
 
 import sys
+from pathlib import Path
 
 import jax
 
@@ -14,7 +15,7 @@ from jaxaction.storage import checkpoint
 
 def main(argv: list[str], program: str = "eval.py") -> None:
     """Tests the run that the flags name; prints the accuracies and writes them to its directory."""
-    workdir, overrides = flags.parse_eval(distributed.start(argv), program)
+    workdir, overrides, out = flags.parse_eval(distributed.start(argv), program)
     run = checkpoint.load_run(workdir)
     checks.check_test_keys(run.config, overrides)
     if "data.test_file" not in overrides:
@@ -22,6 +23,9 @@ def main(argv: list[str], program: str = "eval.py") -> None:
     config = flags.apply_overrides(run.config, overrides)
     if config.data.test_file and config.data.source == "annotations" and jax.process_index() == 0:
         print(f"videos: {config.data.test_file}")
+    folder = Path(out) if out else results.folder_of(workdir)
+    if jax.process_index() == 0:
+        results.check_can_write(folder)
     build.set_precision(config)
     checks.check_numbers(config)
     evaluate.check_fits(run.variables, build.abstract_variables(config))
@@ -39,6 +43,7 @@ def main(argv: list[str], program: str = "eval.py") -> None:
     if jax.process_index() == 0:
         label_names = run.label_names or source.label_names
         conditions = result_conditions(config, run.step)
-        path = results.write(workdir, "test", evaluation, label_names, conditions)
-        print(f"{workdir}, step {run.step}: {path}")
-        print(results.summary("test", evaluation, label_names))
+        # The figures come before the files: nothing that was computed is lost to a path.
+        print(f"{workdir}, step {run.step}: {folder / 'test.json'}")
+        print(results.summary("test", evaluation, label_names), flush=True)
+        results.write(workdir, "test", evaluation, label_names, conditions, folder)

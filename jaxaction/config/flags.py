@@ -34,11 +34,12 @@ Trains one config, from its newest checkpoint on if DIR holds one.
                            writes all keys and values to a file
   --coordinator HOST:PORT --process-id N --processes N
                            one of several processes that are started by hand"""
-EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
+EVAL_FLAGS = f"--workdir DIR [--out DIR] [--config.key=value ...] {distributed.USAGE}"
 EVAL_HELP = """
 Tests a run's newest checkpoint under the protocol that is stored with it.
 
   --workdir DIR            the run's directory; the result is written to DIR/eval/
+  --out DIR                writes the result to this folder instead
   --config.key=value       changes one value of the stored config: another protocol or data set
   --coordinator HOST:PORT --process-id N --processes N
                            one of several processes that are started by hand"""
@@ -53,6 +54,7 @@ class TrainFlags(NamedTuple):
 class EvalFlags(NamedTuple):
     workdir: str
     overrides: dict[str, str]  # {"test.crops": "center"}: the text as it was given
+    out: str  # the folder for the result; empty: the run's own
 
 
 def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
@@ -74,10 +76,10 @@ def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
 def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
     """The run's directory, and what `apply_overrides` shall change in its stored config."""
     usage = f"{program} {EVAL_FLAGS}"
-    flags, overrides = _split(argv, ("workdir",), usage, EVAL_HELP)
+    flags, overrides = _split(argv, ("workdir", "out"), usage, EVAL_HELP)
     if not flags.get("workdir"):
         raise InputError(f"--workdir is missing; usage: {usage}")
-    return EvalFlags(flags["workdir"], overrides)
+    return EvalFlags(flags["workdir"], overrides, flags.get("out", ""))
 
 
 def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -173,6 +175,8 @@ def _split(
             if not args or args[0].startswith("--"):
                 raise InputError(f"--{name}: the value is missing; write --{name}=VALUE")
             value = args.pop(0)
+        if not value:
+            raise InputError(f"--{name} is empty; give a value, or leave --{name} out")
         flags[name] = value
     return flags, overrides
 

@@ -7,6 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxaction.config import paths
+from jaxaction.evaluation import results
 from jaxaction.runtime import distributed, sharding, xla_options
 from jaxaction.storage import workdir
 from jaxaction.storage.checkpoint import Checkpoints, check_resumable, newest_good, stored_config
@@ -50,6 +51,7 @@ def prepare_run(
         weights = {}
     if jax.process_index() == 0:
         workdir.claim(folder, config)
+        results.check_can_write(results.folder_of(folder))
     distributed.wait("the directory is there")
     return setup, checkpoint_step, weights
 
