@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, UInt8
 
+from jaxaction.errors import InputError
 from jaxaction.evaluation import views
 from jaxaction.models.heads import view_logits
 from jaxaction.models.pixels import normalize
@@ -83,6 +84,11 @@ class Scorer:
         """Averages one video, since sums over several videos at once round differently."""
         scores = views.average_clips(logits[None], self.average, self.multi_label)
         probs = views.probabilities(scores, self.average, self.multi_label)
+        if not np.isfinite(scores).all():
+            raise InputError(
+                "the network gives scores that are not finite: its weights are no trained ones, or"
+                " they overflow; train or convert it again"
+            )
         return Scores(np.asarray(scores), np.asarray(probs))
 
     def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"]) -> Array:
