@@ -48,8 +48,6 @@ def run_main(main: Callable[[list[str]], int | None]) -> None:
         code = SIGTERM_EXIT_CODE
     except KeyboardInterrupt:
         code = distributed.fail(130, f"{name}: interrupted")
-        sys.stdout.flush()
-        os._exit(code)  # threads that still write a checkpoint would print tracebacks
     except BrokenPipeError:  # as of `| head`; what is left in the buffer has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
