@@ -31,7 +31,8 @@ Trains one config, from its newest checkpoint on if DIR holds one.
                            (`jaxaction zoo` lists their variants)
   --workdir DIR            where the run goes; without it runs/<config>[-<variant>]
   --config.key=value       sets one value of the config; `jaxaction zoo NAME --copy FILE.py`
-                           writes all keys and values to a file
+                           writes all keys and values to a file, and docs/config.md explains
+                           every key
   --coordinator HOST:PORT --process-id N --processes N
                            one of several processes that are started by hand"""
 EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
@@ -39,7 +40,8 @@ EVAL_HELP = """
 Tests a run's newest checkpoint under the protocol that is stored with it.
 
   --workdir DIR            the run's directory; the result is written to DIR/eval/
-  --config.key=value       changes one value of the stored config: another protocol or data set
+  --config.key=value       changes one value of the stored config: another protocol or data set;
+                           docs/config.md explains every key
   --coordinator HOST:PORT --process-id N --processes N
                            one of several processes that are started by hand"""
 

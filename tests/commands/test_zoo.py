@@ -379,7 +379,7 @@ def test_copy_tells_its_origin_and_how_it_is_run(tmp_path, monkeypatch):
         (["tsm", "--copy", "there.py"], "--copy there.py: it exists already; name another file"),
         (["tsm", "--copy", "mine"], "--copy mine: a config's file name ends in .py; write --copy"),
         (["tsm", "--copy", "no/mine.py"], "--copy no/mine.py can't be written (No such file"),
-        (["--copy", "mine.py"], "--copy mine.py: of which config? write NAME --copy mine.py"),
+        (["--copy", "mine.py"], "--copy mine.py: the config's name is missing; write NAME --copy"),
         (["tsm:r50", "--copy", "mine.py"], "tsm:r50: no such variant; there is tsm:r50-1x1x8"),
     ],
 )
