@@ -59,7 +59,7 @@ def browse(path: Path, profile: Path) -> tuple[dict, str]:
     if browser is None:
         pytest.skip("no Chromium or Chrome is installed")
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
-    flags += ("--window-size=500,900", "--enable-logging=stderr", f"--user-data-dir={profile}")
+    flags += ("--window-size=400,900", "--enable-logging=stderr", f"--user-data-dir={profile}")
     command = [browser, *flags, "--dump-dom", path.absolute().as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=120)
     dom = path.with_name("dom.html")
