@@ -170,7 +170,7 @@ def _abstract_variables(model: Network, clip_shape: Shape) -> Mapping[str, Mappi
 def _record_call(
     calls: dict[_Path, _Call],
     call: Callable[..., object],
-    args: tuple[jax.Array, ...],
+    args: tuple,
     kwargs: Mapping[str, object],
     context: InterceptorContext,
 ) -> object:
