@@ -75,6 +75,7 @@ def main(args: argparse.Namespace) -> int:
         raise InputError("give --out DIR and one of --config and --mmaction-config; or give --to")
     if args.new_head is not None and args.new_head < 1:
         raise InputError(f"--new-head {args.new_head} is no number of classes; give 1 or more")
+    # An empty directory will do, as `mktemp -d` makes one.
     if Path(args.out).exists() and (Path(args.out).is_file() or any(Path(args.out).iterdir())):
         raise InputError(f"--out {args.out} exists already; give another directory")
     config, config_name = _config(args)
@@ -88,9 +89,11 @@ def main(args: argparse.Namespace) -> int:
     checks.check_numbers(config)
     converted = _convert(weights, config, args)
     published_for = _published_for(args.source, args.config)
+    # Only a warning: users rename files, and weights of another variant may fit as well.
     if published_for:
         print(f"warning: a file of this name was published for {published_for}")
     names = _label_names(args.labels, config, converted.new_head)
+    # Written only now, so that a mistake in the input leaves no files.
     _save(args.out, config, converted.variables, names)
     print(f"{args.source}: {_conversion_text(converted)}")
     for key, value in changed.items():
@@ -112,6 +115,7 @@ def _config(args: argparse.Namespace) -> tuple[ConfigDict, str]:
     if not isinstance(settings.get("model"), Mapping):
         raise InputError(f"{file} has no model; give a recognizer's config")
     model = _with_file_name(file, mmaction.model_config, settings["model"])
+    # The network tsm_mobilenetv2 belongs to the family tsm.
     family, variant = _nearest_variant(model["name"].partition("_")[0], Path(file).stem)
     config = flags.load_config(family, variant)
     # `bn_group` belongs to the training recipe; the model of an MMAction2 config has no such field.
@@ -171,6 +175,7 @@ def _convert(
     try:
         return conversion.convert(weights, settings, args.new_head is not None)
     except InputError as error:
+        # A shape in brackets means that the classifier is there, but has another size.
         wrong_classes = "cls_head.fc_cls.weight [" in str(error)
         way_out = "; for other classes give --new-head N" if wrong_classes else ""
         config_name = args.config or args.mmaction_config
@@ -208,6 +213,7 @@ def _save(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         checkpoint.save_run(str(partial), config, variables, names)
+        # On Windows a rename doesn't replace a directory, even an empty one.
         if Path(out).exists():
             Path(out).rmdir()
         partial.rename(out)

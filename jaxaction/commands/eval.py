@@ -29,6 +29,7 @@ def main(argv: list[str], program: str = "eval.py") -> None:
         print(f"videos: {config.data.test_file}")
     build.set_precision(config)
     checks.check_numbers(config)
+    # Before the data set is opened, which may take minutes the first time.
     evaluate.check_fits(run.variables, build.abstract_variables(config))
     # The first process may have to prepare the data set; the others then find it on the disk.
     source = distributed.first_then_others(lambda: build.source(config, "test"))
@@ -43,6 +44,7 @@ def main(argv: list[str], program: str = "eval.py") -> None:
         eval_settings(config),
     )
     if jax.process_index() == 0:
+        # Converted weights may have no names of classes.
         label_names = run.label_names or source.label_names
         conditions = result_conditions(config, run.step)
         path = results.write(workdir, "test", evaluation, label_names, conditions)

@@ -25,7 +25,9 @@ from jaxaction.models.contract import VideoModel
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.ops.conv3d import Conv3d
 
+# The modules whose products are counted, and the kind of their layers.
 KINDS = {Conv3d: "conv", nn.Dense: "dense", NonLocal: "matmul"}
+# backbone/conv1 or backbone/layer3; in SlowFast backbone/slow_path/layer3.
 STAGE = re.compile(r"backbone(/(slow|fast)_path)?/(conv|layer)\d")
 
 Shape: TypeAlias = tuple[int, ...]
@@ -150,6 +152,7 @@ def main(args: argparse.Namespace) -> int:
     model, clip_shape = build.model(config), build.clip_shape(config)
     try:
         counted = count(model, clip_shape)
+    # Flax and JAX raise ValueError for shapes that don't fit; here the user chose the shapes.
     except ValueError as error:
         raise InputError(str(error)) from error
     print(f"{config.model.name} ({args.config}), a clip {shape_text(clip_shape)}\n")

@@ -62,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
     matched, num_left_out = match_videos([read(run, args.split) for run in args.runs], args.common)
     fused = fuse(matched, weights)
     for result, weight in zip(matched, weights, strict=True):
+        # A summary ends with the mean over classes (or mAP over videos) and the accuracies.
         *_, class_mean, accuracy = results.summary(args.split, result.test).splitlines()
         print(f"{result.name}, weight {weight:g}: {accuracy}, {class_mean}")
     if num_left_out:
@@ -103,6 +104,7 @@ def match_videos(runs: list[Result], common: bool) -> tuple[list[Result], int]:
     for result in runs[1:]:
         _check_classes(runs[0], result)
     keys = [result.test.ids for result in runs]
+    # Endings count as long as any id matches: a.mp4 and a.avi may be two videos.
     if not set.intersection(*map(set, keys)):
         keys = [tuple(ENDING.sub("", id) for id in ids) for ids in keys]
     rows_by_key = [_rows_by_key(result, ids) for result, ids in zip(runs, keys, strict=True)]
@@ -141,6 +143,7 @@ def fuse(runs: list[Result], weights: list[float]) -> Result:
         probs=rows,
         unreadable=tuple(dict.fromkeys(id for result in runs for id in result.test.unreadable)),
     )
+    # A list without names has numbers for names, so the run with the most other names wins.
     return Result("", test, max((result.label_names for result in runs), key=_count_spoken_names))
 
 
@@ -183,6 +186,7 @@ def _check_classes(first: Result, second: Result) -> None:
         raise InputError(f"{both}; fuse runs on the same classes")
     names = (first.label_names, second.label_names)
     if labels.differing_labels(*names):
+        # The first prefix that differs ends with the label to name.
         where = next(
             i for i in range(len(names[0])) if labels.differing_labels(*(n[: i + 1] for n in names))
         )

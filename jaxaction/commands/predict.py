@@ -39,6 +39,7 @@ class Prediction(NamedTuple):
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """Returns the `count` most probable labels with their probabilities, best first."""
+        # Stable: among equal probabilities the lower class number comes first.
         best = np.argsort(-self.probs, kind="stable")[:count]
         return [(self.labels[i], float(self.probs[i])) for i in best]
 
@@ -95,7 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print the N most probable labels of a video (default: 5)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object a line for each video"
+        "--json", action="store_true", help="print a line with a JSON object for each video"
     )
     parser.add_argument(
         "--features",
@@ -150,6 +151,7 @@ def _features(predictor: Predictor, args: argparse.Namespace) -> int:
             code = _print_error(error)
     if not code:
         table = np.stack(rows).astype(np.float32)
+        # np.save appends .npy to a path, but not to an open file.
         write_atomically(Path(args.features), lambda file: np.save(file, table))
         print(f"{args.features}: features {table.shape[0]} x {table.shape[1]}")
     return code
@@ -165,5 +167,6 @@ def _as_json(video: str, top: list[tuple[str, float]], protocol: data.Protocol) 
 
 
 def _print_error(error: InputError) -> int:
+    # Decoders' messages may have several lines; scripts expect one for each bad video.
     print(f"jaxaction: {' '.join(str(error).split())}", file=sys.stderr)
     return 2

@@ -77,6 +77,7 @@ def figures(
     """
     known = kept_figures() if known is None else known
     counts: dict[str, Figures] = {}
+    # Many variants share a network; a dict of them counts it once.
     for text, config in {network(config): config for config in configs}.items():
         if text not in known:
             print(f"counting {text}", file=sys.stderr, flush=True)
@@ -144,6 +145,7 @@ def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str
         cells.append((name, *_cells(row, configs[name], counts[network(configs[name])])))
         last = family
     lines = flops.align_columns(cells)
+    # The headings are in the first line, so that an index into the text is a column.
     over = ""
     for heading, text in OVER.items():
         over = over.ljust(lines.index(heading)) + text
@@ -190,6 +192,7 @@ def _nearest(text: str, names: Mapping[str, Variant]) -> str:
     if named:
         return named[0]
     file, variant = flags.split_variant(text)
+    # In a clone a shell completes configs/tsm.py, which is the config `tsm`.
     if Path(file).parent.name == shipped.folder().name:
         file = Path(file).stem
     name = f"{file}:{variant}" if variant else file
@@ -224,6 +227,7 @@ def _write(counts: Mapping[str, Figures]) -> None:
 
 def _cells(row: Variant, config: ConfigDict, counts: Figures) -> tuple[str, ...]:
     """Returns the columns after the name, numbers aligned."""
+    # `align_columns` aligns to the left, so numbers get a fixed width here.
     macs = tuple(f"{value / 1e9:6.2f}" for value in counts[1:])
     test = _views(build.protocol(config.test))
     params = f"{counts.parameters / 1e6:6.2f}"

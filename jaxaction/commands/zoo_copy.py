@@ -33,8 +33,9 @@ def get_config() -> ConfigDict:
 '''
 _LISTS = """ \\
         --config.data.train_file=train.txt --config.data.test_file=val.txt --config.data.root=DIR"""
+# The order of the sections in the file; a config's further sections come after these.
 _ORDER = ("model", "data", "optim", "train", "val", "test")
-_WIDTH = 70
+_WIDTH = 70  # columns of a tuple, so that its line stays below 100 with key and indent
 
 
 def write(file: str, name: str, row: Variant | None, config: ConfigDict) -> None:
@@ -104,6 +105,7 @@ def _body(config: ConfigDict) -> str:
     """Returns the statements of `get_config`. Sections that others refer to are variables there."""
     targets = followers(config)
     names = sorted(config, key=[*_ORDER, *config].index)
+    # A reference needs the section that it refers to as a variable.
     first = [name for name in names if any(key.startswith(f"{name}.") for key in targets.values())]
     texts = {name: _literal(config[name], name, targets) for name in names}
     lines = [f"{name} = {_config_dict(texts[name])}" for name in first]

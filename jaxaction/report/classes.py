@@ -32,6 +32,7 @@ def section(contents: Contents, test: Evaluation) -> Element:
         element("th", {"scope": "col"}, element("button", {"type": "button"}, title))
         for title in titles
     ]
+    # page.css marks the sorted column, and page.js reverses its order at the first click.
     head[2].set("aria-sort", "ascending")
     made = [element("tr", {}, *map(_drawn, cells)) for cells in rows]
     return table({"class": "sortable", "aria-label": titles[2] + " of each class"}, head, made)

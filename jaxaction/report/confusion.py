@@ -60,6 +60,7 @@ def png(matrix: Matrix) -> bytes:
     """Returns the heat map as a PNG: a pixel for each class, at most `MOST_PIXELS` on a side."""
     counts = matrix.astype(np.float32)
     if len(matrix) > MOST_PIXELS:
+        # INTER_AREA averages the cells that share a pixel.
         counts = cv2.resize(counts, (MOST_PIXELS, MOST_PIXELS), interpolation=cv2.INTER_AREA)
     total = counts.sum(axis=1, keepdims=True)
     # The square root makes rare mistakes visible. Rows without a video stay dark.
@@ -71,6 +72,7 @@ def png(matrix: Matrix) -> bytes:
 def _pairs(matrix: Matrix, contents: Contents) -> list[Element]:
     """Returns a heading and a table of the most confused classes; nothing without mistakes."""
     wrong = matrix * (1 - np.eye(len(matrix), dtype=matrix.dtype))
+    # Stable, so that a report of the same test lists equal counts in the same order.
     order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS]
     rows = []
     for i, j in (divmod(int(cell), len(wrong)) for cell in order if wrong.flat[cell]):

@@ -30,6 +30,7 @@ def element(tag: str, attributes: Mapping[str, object], *content: Element | str)
 
 def text(tree: Element) -> str:
     """Returns the HTML; U+FFFD replaces characters that it can't contain."""
+    # method="html": in HTML an empty <td/> would not end the cell.
     return _FORBIDDEN.sub("\ufffd", ElementTree.tostring(tree, "unicode", method="html"))
 
 

@@ -22,6 +22,7 @@ def html(contents: Contents) -> str:
     style, script = ((files / name).read_text("utf-8") for name in ("page.css", "page.js"))
     head = [
         element("meta", {"charset": "utf-8"}),
+        # A policy applies to the elements after it, so it comes before styles and scripts.
         element("meta", {"http-equiv": "Content-Security-Policy", "content": _policy(script)}),
         element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         element("title", {}, f"{contents.name}: {contents.result}"),

@@ -30,6 +30,7 @@ class Thumbnails:
         self.problem = ""
         self._videos: Source | None = None
         self._unreadable = len(test.unreadable)
+        # In a copy without references, so that no key of the report's config follows the change.
         config = contents.config.copy_and_resolve_references()
         # The test may have used another data set than the training run.
         config.data.update(contents.dataset)
