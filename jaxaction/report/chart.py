@@ -94,8 +94,8 @@ def figure(title: str, curves: list[Curve], last_step: int, shares: bool = False
     lines = [_drawn(*pair, x, y, shares) for pair in zip(curves, strokes, strict=True)]
     picture = element("svg", box, *_grid(x, y, shares), *lines)
     items = [
-        element("li", _legend_key(*key), _last(curve, shares))
-        for curve, *key in zip(curves, strokes, is_point, strict=True)
+        element("li", _legend_key(stroke, dot), _last(curve, shares))
+        for curve, stroke, dot in zip(curves, strokes, is_point, strict=True)
     ]
     return element(
         "figure",
