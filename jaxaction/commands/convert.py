@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config",
         metavar="FILE[:VARIANT]",
-        help="the config whose network has these weights; give this or --mmaction-config",
+        help="the config of the network with these weights; give this or --mmaction-config",
     )
     parser.add_argument(
         "--mmaction-config",

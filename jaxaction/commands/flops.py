@@ -25,7 +25,7 @@ from jaxaction.models.contract import VideoModel
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.ops.conv3d import Conv3d
 
-# The modules whose products are counted, and the kind of their layers.
+# The modules with counted products, and the kind of their layers.
 KINDS = {Conv3d: "conv", nn.Dense: "dense", NonLocal: "matmul"}
 # backbone/conv1 or backbone/layer3; in SlowFast backbone/slow_path/layer3.
 STAGE = re.compile(r"backbone(/(slow|fast)_path)?/(conv|layer)\d")

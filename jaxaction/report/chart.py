@@ -58,7 +58,10 @@ class Stroke(NamedTuple):
 
 
 class Axis(NamedTuple):
-    """Maps numbers from `low` to `high` to the pixels from `begin` to `end`."""
+    """Maps numbers from `low` to `high` to the pixels from `begin` to `end`.
+
+    A vertical axis begins at the larger pixel, since SVG's y points down.
+    """
 
     low: float
     high: float
@@ -72,6 +75,7 @@ class Axis(NamedTuple):
 
     def cut(self, high: float) -> "Axis":
         """Returns this axis with `high` as its end."""
+        # A run before its first step still needs an axis with a length.
         high = max(high, self.low + 1)
         return self._replace(high=high, ticks=[tick for tick in self.ticks if tick <= high])
 
