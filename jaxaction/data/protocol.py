@@ -155,7 +155,7 @@ _DEFAULTS = {
 }
 
 
-def check_protocol(fields: Mapping, section: str = "test"):
+def check_protocol(fields: Mapping[str, object], section: str = "test") -> None:
     """Raises `InputError` naming `section.key` if these fields make no `Protocol`."""
     fields = _DEFAULTS | dict(fields)
     for key, choices in _CHOICES.items():

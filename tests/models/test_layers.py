@@ -10,7 +10,7 @@ from jaxaction.models.layers import BatchNorm, batch_groups, max_pool, normalize
 
 
 def apply_norm(x, **options):
-    norm = BatchNorm(LayerOptions(**options))
+    norm, x = BatchNorm(LayerOptions(**options)), jnp.asarray(x)
     variables = norm.init(jax.random.key(0), x, False)
     return norm.apply(variables, x, True, mutable=["batch_stats"])
 
@@ -106,4 +106,4 @@ def test_max_pool_equals_a_reduced_window(seed):
     expected = jax.lax.reduce_window(
         x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, *strides, 1), pads
     )
-    np.testing.assert_array_equal(max_pool(x, window, strides, padding), expected)
+    np.testing.assert_array_equal(max_pool(jnp.asarray(x), window, strides, padding), expected)

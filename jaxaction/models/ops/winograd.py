@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -37,8 +38,8 @@ class Transforms(NamedTuple):
 
 
 def applies(
-    x: Array,
-    kernel: Array,
+    x: Array | jax.ShapeDtypeStruct,
+    kernel: Array | jax.ShapeDtypeStruct,
     strides: Triple,
     padding: Triple,
     dilation: Triple,
