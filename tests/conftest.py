@@ -20,7 +20,7 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
-import tests.typecheck  # noqa: E402, F401 - the hook takes it as an attribute of `tests`
+import tests.typecheck  # noqa: E402
 
 # Each call checks its arguments and results against the annotations, shapes included.
 install_import_hook("jaxaction", "tests.typecheck.check")
@@ -39,6 +39,13 @@ def freed_memory_is_not_kept():
     """A test that calls `run_main` here would have this process hold its peak until it ends."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_memory, "keep_freed_memory", lambda: False)
+        yield
+
+
+@pytest.fixture
+def values_of_wrong_types():
+    """For tests of the messages that such values get: annotations are not checked meanwhile."""
+    with tests.typecheck.off():
         yield
 
 

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from jaxaction.data import orientation, packets
-from jaxaction.data.stills import FrameFolder, Stills
+from jaxaction.data.stills import FrameFolder, Indices, Stills
 from jaxaction.errors import InputError
 
 # FFmpeg also "plays" texts, single pictures, and lists of other files or addresses. A list can make
@@ -52,7 +52,7 @@ def num_frames(source) -> int:
         return video.count_by_decoding()
 
 
-def read_frames(source, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(source, indices: Indices) -> UInt8[np.ndarray, "t h w 3"]:
     """Returns the frames with these numbers (from 0, any order, repeats allowed) as RGB.
 
     Frame i is the i-th that decoding the whole file yields, also where presentation times are
@@ -155,7 +155,7 @@ class Video:
             self._timeline = None
         return count
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: Indices) -> UInt8[np.ndarray, "t h w 3"]:
         """Returns these frames as RGB; any order, repeats allowed."""
         indices = [int(i) for i in indices]
         if not indices:

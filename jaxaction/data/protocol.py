@@ -113,7 +113,8 @@ class Protocol:
     @classmethod
     def from_json(cls, text: str) -> "Protocol":
         """Returns the protocol that `to_json` wrote."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     def _segments(self, num_frames):
         if self.stack == 1:

@@ -143,7 +143,7 @@ def test_each_level_stops_the_gradients_that_it_names(freeze):
 
     def loss(params):
         y = conv.apply({"params": params["conv"]}, x)
-        variables = {"params": params["norm"], "batch_stats": stats}
+        variables = {"params": params["norm"], "batch_stats": jax.tree.map(jnp.asarray, stats)}
         return (norm.apply(variables, y, True, mutable=["batch_stats"])[0] ** 3).sum()
 
     _, still = split(compiled(jax.grad(loss))(jax.tree.map(np.float32, params)))

@@ -64,8 +64,10 @@ def test_bfloat16_input_keeps_float32_statistics():
 @pytest.mark.parametrize("groups", [1, 3])
 def test_gradient_of_the_norm_is_the_derived_one(groups):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((groups, 40, 5)).astype(np.float32)
-    scale, bias, g = (rng.standard_normal(s).astype(np.float32) for s in ((5,), (5,), x.shape))
+    x = jnp.asarray(rng.standard_normal((groups, 40, 5)), jnp.float32)
+    scale, bias, g = (
+        jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((5,), (5,), x.shape)
+    )
 
     def derived(x, scale, bias):
         mean = x.mean(axis=1, keepdims=True)

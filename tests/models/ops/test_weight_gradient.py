@@ -42,7 +42,8 @@ def winograd_case(seed):
     shape = (rng.choice([1, 2, 3]), *rng.integers(4, 11, 3), rng.choice([3, 8, 40]))
     x = rng.standard_normal(shape).astype(np.float32)
     kernel = rng.standard_normal((*size, shape[-1], rng.choice([3, 8, 40]))).astype(np.float32)
-    return x, kernel / np.sqrt(np.prod(kernel.shape[:4])), (1, 1, 1), padding, (1, 1, 1)
+    kernel = kernel / np.sqrt(np.prod(kernel.shape[:4]))
+    return jnp.asarray(x), jnp.asarray(kernel), (1, 1, 1), padding, (1, 1, 1)
 
 
 @contextmanager
