@@ -7,7 +7,7 @@ stored config: another data set, another protocol. Prints the accuracies and wri
 the scores of every video, to DIR/eval/; an earlier result of another test is kept there.
 """
 
-from jaxaction import early_interrupt
+from jaxaction.runtime import early_interrupt
 
 if __name__ == "__main__":
     early_interrupt.install()

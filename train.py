@@ -6,7 +6,7 @@ Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end
 DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
 """
 
-from jaxaction import early_interrupt
+from jaxaction.runtime import early_interrupt
 
 if __name__ == "__main__":
     early_interrupt.install()

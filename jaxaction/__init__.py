@@ -22,7 +22,7 @@ _HOMES = {
 
 
 # Names are imported at their first use. A command can so catch Ctrl-C before it imports JAX, which
-# takes a second (`jaxaction.early_interrupt`).
+# takes a second (`jaxaction.runtime.early_interrupt`).
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'jaxaction' has no attribute {name!r}")

@@ -1,6 +1,6 @@
 """`python -m jaxaction COMMAND ...`, also installed as the console script `jaxaction`."""
 
-from jaxaction import early_interrupt
+from jaxaction.runtime import early_interrupt
 
 
 def cli() -> None:

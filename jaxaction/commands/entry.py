@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import jax
 
-from jaxaction import early_interrupt, files
+from jaxaction import files
 from jaxaction.errors import SIGTERM_EXIT_CODE, InputError, Interrupted
-from jaxaction.runtime import compile_cache, distributed, host_memory
+from jaxaction.runtime import compile_cache, distributed, early_interrupt, host_memory
 from jaxaction.storage import disk
 
 # XLA has one exception for all its errors; only this beginning of the message tells them apart.

@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from fractions import Fraction
+from numbers import Rational
 from pathlib import Path
 
 import av
@@ -130,7 +130,7 @@ class Video:
         return self._count
 
     @property
-    def time_base(self) -> Fraction:
+    def time_base(self) -> Rational:
         """The seconds that the frames' `pts` count."""
         return self._stream.time_base
 
