@@ -22,8 +22,13 @@ from jaxtyping import install_import_hook  # noqa: E402
 
 import tests.typecheck  # noqa: E402
 
-# Each call checks its arguments and results against the annotations, shapes included.
-install_import_hook("jaxaction", "tests.typecheck.check")
+# Each call checks its arguments and results against the annotations, shapes included. What a
+# hostile pickle gives to functions of `torch_pickle` is of any type, and may take ages to print.
+_PACKAGE = Path(__file__).parents[1] / "jaxaction"
+_NAMES = [path.stem for path in _PACKAGE.iterdir() if path.stem != "interop"]
+_NAMES += [f"interop.{path.stem}" for path in (_PACKAGE / "interop").glob("*.py")]
+_CHECKED = [f"jaxaction.{name}" for name in _NAMES if name != "interop.pth"]
+install_import_hook(_CHECKED, "tests.typecheck.check")
 
 from jaxaction.runtime import host_memory  # noqa: E402
 from tests import memory  # noqa: E402

@@ -52,7 +52,7 @@ def num_frames(source) -> int:
         return video.count_by_decoding()
 
 
-def read_frames(source, indices: Indices) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(source, indices: Indices) -> UInt8[np.ndarray, "t h w c"]:
     """Returns the frames with these numbers (from 0, any order, repeats allowed) as RGB.
 
     Frame i is the i-th that decoding the whole file yields, also where presentation times are
@@ -155,7 +155,7 @@ class Video:
             self._timeline = None
         return count
 
-    def read(self, indices: Indices) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: Indices) -> UInt8[np.ndarray, "t h w c"]:
         """Returns these frames as RGB; any order, repeats allowed."""
         indices = [int(i) for i in indices]
         if not indices:

@@ -57,7 +57,7 @@ class Scorer:
         logits = logits.reshape(len(clips), -1, logits.shape[-1])
         return Scores(*map(np.concatenate, zip(*map(self._averaged, logits), strict=True)))
 
-    def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n c"]:
+    def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n k"]:
         """The backbone's output, averaged over frames, height, width and views; float32.
 
         SlowFast's fast pathway comes first, as in the inputs of its classifier.
@@ -192,7 +192,7 @@ def clip_features(
     clips: UInt8[Array, "n t h w c"],
     mean: tuple[float, ...],
     std: tuple[float, ...],
-) -> Float[Array, "n c"]:
+) -> Float[Array, "n k"]:
     """The pooled features of every clip; with several pathways the last one comes first."""
     outputs = model.apply(variables, normalize(clips, mean, std), False, method="features")
     pathways = outputs[::-1] if isinstance(outputs, (tuple, list)) else (outputs,)

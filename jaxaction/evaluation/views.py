@@ -15,7 +15,7 @@ def fold(views: Shaped[AnyArray, "n v ..."]) -> Shaped[AnyArray, "n*v ..."]:
     return views.reshape(n * v, *clip)
 
 
-def unfold(clips: Shaped[AnyArray, "n*v ..."], num_videos: int) -> Shaped[AnyArray, "n v ..."]:
+def unfold(clips: Shaped[AnyArray, "nv ..."], num_videos: int) -> Shaped[AnyArray, "n v ..."]:
     """Undoes `fold`: the views become an axis again. ValueError if the videos don't fit."""
     if clips.shape[0] % num_videos:
         raise ValueError(f"{clips.shape[0]} clips are not a multiple of {num_videos} videos")
