@@ -97,7 +97,7 @@ def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
     """How a test video becomes views; `section` is `config.val` or `config.test`, see `name`."""
-    check_protocol(section, name)
+    check_protocol(section.to_dict(), name)
     return dataclass_fields(data.Protocol, section)
 
 
