@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import flag_values, shipped
+from jaxaction.config import flag_values, key_hints, shipped
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed
 
@@ -144,7 +144,7 @@ def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
         if key in sections or any(name.startswith(f"{key}.") for name in sections):
             inside = ", ".join(path for path in paths if path.startswith(f"{key}."))
             raise InputError(f"--config.{key} is a section; set one of its keys: {inside}")
-        raise InputError(f"--config.{key}: the config has no such key{_nearest_key(key, paths)}")
+        raise InputError(f"--config.{key}: the config has no such key{key_hints.hint(key, paths)}")
     *sections, name = key.split(".")
     for part in sections:
         config = config[part]
@@ -218,18 +218,6 @@ def _call_get_config(get_config: Callable, file: str, variant: str) -> ConfigDic
         raise InputError(f"--config {file}:{variant}: unknown variant {variant!r}") from error
     except ValueError as error:
         raise InputError(f"--config {file}:{variant}: {error}") from error
-
-
-def _nearest_key(key: str, paths: Sequence[str]) -> str:
-    """Whole paths first; then the last part alone, for a key that stands in another section."""
-    close = difflib.get_close_matches(key, paths, n=1, cutoff=0.75)
-    if not close:
-        leaves = [path.rpartition(".")[2] for path in paths]
-        best = difflib.get_close_matches(key.rpartition(".")[2], leaves, n=1, cutoff=0.7)
-        close = [path for path, leaf in zip(paths, leaves, strict=True) if leaf in best][:1]
-    if close:
-        return f"; did you mean --config.{close[0]}?"
-    return f"; its sections are {', '.join(dict.fromkeys(path.split('.')[0] for path in paths))}"
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> list[str]:
