@@ -1,9 +1,9 @@
-"""Command lines of `train.py` and `eval.py`: `--flag value` and `--config.key=value`.
+"""Parses the command lines of `train.py` and `eval.py`: `--flag value` and `--config.key=value`.
 
-They look like absl's with ml_collections' config flags, but are parsed here: absl answers a
-misspelt key, an unknown variant or a value of the wrong type with a traceback or several lines and
-exit code 1, and it keeps the flags in module-level state. Here each is an `InputError`, one line
-with the nearest right name, which `run_main` turns into exit code 2.
+They look like those of absl and ml_collections' config flags. Those answer a misspelt key, an
+unknown variant or a value of the wrong type with a traceback or several lines and exit code 1, and
+keep the flags in module-level state. Here each mistake is an `InputError`: one line with the
+nearest right name, and exit code 2.
 """
 
 import difflib
@@ -24,42 +24,46 @@ from jaxaction.runtime import distributed
 TRAIN_FLAGS = "--config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
 TRAIN_FLAGS += f" {distributed.USAGE}"
 TRAIN_HELP = f"""
-Trains one config, from its newest checkpoint on if DIR holds one.
+Trains one config. If DIR contains a checkpoint of it, the run continues from the newest one.
 
-  --config FILE[:VARIANT]  a Python file with get_config(variant), or a name without .py, of a
-                           config that comes with the package: {", ".join(shipped.FAMILIES)}
+  --config FILE[:VARIANT]  a Python file with get_config(variant), or the name of a config that
+                           comes with the package: {", ".join(shipped.FAMILIES)}
                            (`jaxaction zoo` lists their variants)
-  --workdir DIR            where the run goes; without it runs/<config>[-<variant>]
+  --workdir DIR            directory of the run; default: runs/<config>[-<variant>]
   --config.key=value       sets one value of the config; `jaxaction zoo NAME --copy FILE.py`
                            writes all keys and values to a file
   --coordinator HOST:PORT --process-id N --processes N
-                           one of several processes that are started by hand"""
+                           for one of several processes that are started by hand"""
 EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
 EVAL_HELP = """
 Tests a run's newest checkpoint under the protocol that is stored with it.
 
   --workdir DIR            the run's directory; the result is written to DIR/eval/
-  --config.key=value       changes one value of the stored config: another protocol or data set
+  --config.key=value       changes one value of the stored config, for another protocol or data set
   --coordinator HOST:PORT --process-id N --processes N
-                           one of several processes that are started by hand"""
+                           for one of several processes that are started by hand"""
 
 
 class TrainFlags(NamedTuple):
+    """The parsed command line of `train.py`."""
+
     config: ConfigDict
     config_name: str  # "slowfast" or "slowfast-r50_8x8"
     workdir: str
 
 
 class EvalFlags(NamedTuple):
+    """The parsed command line of `eval.py`."""
+
     workdir: str
     overrides: dict[str, str]  # {"test.crops": "center"}: the text as it was given
 
 
 def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
-    """The config with its overrides, its name, and the run's directory; `argv` without the program.
+    """Returns the config with its overrides, its name, and the run's directory.
 
-    Without `--workdir` the directory is `runs/<config>[-<variant>]`. `--help` prints the usage of
-    `program` and leaves with exit code 0; anything that can't be used is an `InputError`.
+    `argv` has no program name. Without `--workdir` the directory is `runs/<config>[-<variant>]`.
+    `--help` prints the usage of `program` and exits with code 0. InputError for a mistake.
     """
     usage = f"{program} {TRAIN_FLAGS}"
     flags, overrides = _split(argv, ("config", "workdir"), usage, TRAIN_HELP)
@@ -72,7 +76,7 @@ def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
 
 
 def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
-    """The run's directory, and what `apply_overrides` shall change in its stored config."""
+    """Returns the run's directory, and the overrides of its stored config; see `parse_train`."""
     usage = f"{program} {EVAL_FLAGS}"
     flags, overrides = _split(argv, ("workdir",), usage, EVAL_HELP)
     if not flags.get("workdir"):
@@ -81,7 +85,7 @@ def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
 
 
 def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments without `--config.key=value`, and what those say, for `apply_overrides`."""
+    """Returns the arguments without `--config.key=value`, and the overrides `{key: value}`."""
     others, overrides, args = [], {}, iter(argv)
     for arg in args:
         if not arg.startswith("--config."):
@@ -97,11 +101,11 @@ def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def load_config(file: str, variant: str = "") -> ConfigDict:
-    """Calls `get_config(variant)` of a Python file, or of the shipped config of that name.
+    """Returns `get_config(variant)` of a Python file, or of the shipped config of that name.
 
-    The folder that contains the file's own folder is searched for the modules that the file
-    imports, wherever the program was started. `InputError` names a missing file's likely
-    neighbours, and a variant that the file refuses.
+    The file can import modules from the parent of its folder, as in `from configs import common`,
+    wherever the program was started. InputError names files with a similar name if the file is
+    missing, and a variant that the file refuses.
     """
     path = _config_path(file)
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
@@ -109,7 +113,8 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
         raise InputError(f"--config {file}: not a Python file; give one with get_config(variant)")
     module = importlib.util.module_from_spec(spec)
     parent = path.resolve().parent.parent
-    # The installed package is no folder to import from: its rooms would be top-level modules.
+    # Not for configs inside the installed package: its subpackages, such as `data`, would become
+    # top-level modules.
     if parent != shipped.PACKAGE and str(parent) not in sys.path:
         sys.path.append(str(parent))
     try:
@@ -122,12 +127,12 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
 
 
 def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict:
-    """`config` itself, changed: each `{"section.key": text}` read as the type the key has already.
+    """Sets each `{"section.key": text}`, read as the type of the key's value; returns `config`.
 
-    Keys that refer to another one follow it. A key that the config doesn't have, a section or a
-    value of another type is an `InputError`, and nothing has been changed then.
+    Keys that follow another one change with it. InputError for a key that the config doesn't have,
+    a section, or a value of another type; the config is unchanged then.
     """
-    changes = []
+    changes = []  # all values are parsed before the first one is set
     for key, text in overrides.items():
         section, name = find(config, key)
         changes.append((section, name, flag_values.parse(f"--config.{key}", text, section[name])))
@@ -137,7 +142,10 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
 
 
 def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
-    """The section that holds `key`, and the key's last part; InputError if there is no such key."""
+    """Returns the section that contains `key`, and the key's last part.
+
+    InputError if there is no such key.
+    """
     paths = flatten(config)
     if key not in paths:
         sections = {path.rpartition(".")[0] for path in paths}
@@ -154,7 +162,7 @@ def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
 def _split(
     argv: Sequence[str], known: tuple[str, ...], usage: str, help_text: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The values of the `known` flags, and those of `--config.key`; of a repeated one the last."""
+    """Returns the values of the `known` flags, and the overrides; the last value of each counts."""
     args, overrides = take_overrides(argv)
     flags = {}
     while args:
@@ -178,14 +186,15 @@ def _split(
 
 
 def split_variant(text: str) -> tuple[str, str]:
-    """`FILE[:VARIANT]` in two; the file's name ends in .py, so that a path may hold colons."""
+    """Returns file and variant of `FILE[:VARIANT]`."""
+    # A path may contain colons, so the first one after .py counts. A config's name has no .py.
     match = re.fullmatch(r"(.*?\.py)(?::(.*))?", text)
     file, variant = match.groups("") if match else (text.partition(":")[0], text.partition(":")[2])
     return file, variant
 
 
 def _config_path(text: str) -> Path:
-    """The file that `--config` names, which exists."""
+    """Returns the existing file that `--config` names."""
     if shipped.has(text):
         return shipped.folder() / f"{text}.py"
     if not Path(text).is_file():
@@ -195,7 +204,10 @@ def _config_path(text: str) -> Path:
 
 
 def _similar_files(text: str) -> str:
-    """The files of that folder, or the shipped configs, whose names are near, or else all."""
+    """Returns `; there is ...` with files of the same folder, or shipped configs.
+
+    Those with a similar name are listed, or all if there is none.
+    """
     path = Path(text)
     folder = path.parent if path.parent.is_dir() and path.parent != Path() else Path("configs")
     candidates = {file.stem: str(file) for file in folder.glob("*.py")}
@@ -221,7 +233,7 @@ def _call_get_config(get_config: Callable, file: str, variant: str) -> ConfigDic
 
 
 def flatten(config: ConfigDict, prefix: str = "") -> list[str]:
-    """The dotted names of all values of a config, in the config's order."""
+    """Returns the dotted names of all values of a config, in the config's order."""
     names = []
     for key, value in config.items():
         if isinstance(value, ConfigDict):
