@@ -26,7 +26,7 @@ class Row(NamedTuple):
     """Of one frame: 3, or 2 for x and y of flow; a clip of more has several frames as one."""
 
 
-def draw(heading: str, rows: Iterable[Row]) -> Picture:
+def draw(heading: str, rows: Iterable[Row]) -> Scaled:
     """Returns the sheet, RGB.
 
     A clip of more than `COLUMNS` frames has only some, evenly spread, with its first and last. Flow
@@ -41,7 +41,7 @@ def draw(heading: str, rows: Iterable[Row]) -> Picture:
     return np.concatenate(stripes)
 
 
-def _strip(row: Row) -> Picture:
+def _strip(row: Row) -> Scaled:
     frames = _evenly_spread(_unstack(row.clip, row.channels))
     if row.channels == 3:
         return _side_by_side(frames)
@@ -76,7 +76,7 @@ def _side_by_side(frames: UInt8[np.ndarray, "t h w 3"]) -> Scaled:
     return np.concatenate(spaced, axis=1)
 
 
-def _text_line(text: str, width: int) -> Picture:
+def _text_line(text: str, width: int) -> Scaled:
     """The text on a line of its own, its end left out where there is no room."""
     text = text.encode("ascii", "replace").decode()
     if _text_width(text) > width:
@@ -92,6 +92,6 @@ def _text_width(text: str) -> int:
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.4, 1)[0][0] + 4
 
 
-def _pad_right(strip: Picture, width: int) -> Picture:
+def _pad_right(strip: Picture, width: int) -> Scaled:
     missing = width - strip.shape[1]
     return np.pad(strip, ((0, 0), (0, missing), (0, 0)), constant_values=PAPER)
