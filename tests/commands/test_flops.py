@@ -227,7 +227,7 @@ def test_command_lists_layers(away, capsys):
         (["--config.model.dephts=18"], "did you mean --config.model.depth?"),
         (["--config.model.depth=51"], "model.depth 51 is not one of"),
         (["--config.model.num_segments=4"], "does not fit model.num_segments 4"),
-        (["--config.data.clip_len=0"], "a clip of shape [1, 0, 64, 64, 3] is empty"),
+        (["--config.data.clip_len=0"], "data.clip_len 0 is below 1; set it to 1 or more"),
         (["--config="], "--config : no such shipped config"),
     ],
 )
