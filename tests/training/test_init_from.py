@@ -1,6 +1,7 @@
 """A run that begins with another one's weights, and takes its classes from its own videos."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -69,7 +70,7 @@ def test_all_but_the_head_is_the_other_runs(config, other):
     )
     assert not any("cls_head" in key for key in weights)
     fresh = {"params": {"cls_head": {"bias": 1}, "backbone": {"x": 0}}}
-    assert init_from.overlay(fresh, {"params/backbone/x": 5}) == {
+    assert init_from.overlay(fresh, {"params/backbone/x": jnp.array(5)}) == {
         "params": {"cls_head": {"bias": 1}, "backbone": {"x": 5}}
     }
 
