@@ -246,7 +246,7 @@ def test_the_command_makes_it_again_of_the_newest_test(folder, capsys):
 
 
 def test_what_is_no_run_or_is_damaged_is_named(folder):
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="contains no checkpoint"):
         report.make(str(folder))
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     (Path(directory) / "eval" / "test.npz").write_bytes(b"PK\x03\x04")

@@ -194,16 +194,16 @@ def test_restoring_an_older_checkpoint_makes_room_for_newer_ones(run, config, st
 def test_without_an_undamaged_checkpoint_nothing_is_loaded(run):
     damage(run, 2)
     damage(run, 4)
-    with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
+    with pytest.raises(InputError, match="all checkpoints of .* are damaged"):
         checkpoint.load_run(str(run), lambda line: None)
     for path in run.glob(f"checkpoints/*/{digests.NAME}"):
         path.unlink()  # one alone would be a first save that was cut off
-    with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
+    with pytest.raises(InputError, match="all checkpoints of .* are damaged"):
         checkpoint.newest_good(str(run), str)
 
 
 def test_a_directory_without_checkpoints_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="contains no checkpoint"):
         checkpoint.load_run(str(tmp_path))
 
 
@@ -217,7 +217,7 @@ def test_variables_alone_make_a_run_but_not_over_another(tmp_path, config, state
     checkpoint.save_run(str(tmp_path), config, state.variables, NAMES)
     found = checkpoint.load_run(str(tmp_path))
     jax.tree.map(np.testing.assert_array_equal, found.variables, state.variables)
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError, match="contains a run already"):
         checkpoint.save_run(str(tmp_path), config, state.variables, NAMES)
 
 
@@ -257,5 +257,8 @@ def test_a_checkpoint_without_the_precise_statistics_of_its_config_says_so(tmp_p
         checkpoints.save(state, {})
     lines = []
     checkpoint.load_run(str(tmp_path), lines.append)
-    reason = "has no precise statistics (train.precise_bn_clips); those of training are used"
+    reason = (
+        "has no precise batch statistics (train.precise_bn_clips), so the running averages of"
+        " training are used"
+    )
     assert lines == [f"checkpoint 0 {reason}"]

@@ -27,7 +27,9 @@ def test_another_config_takes_over_where_no_checkpoint_was_finished(tmp_path):
     workdir.claim(str(tmp_path), config())
     workdir.check(str(tmp_path), config(seed=1))
     (tmp_path / workdir.NAME).write_text('{"architectures": ["Other"]}')
-    with pytest.raises(InputError, match="config.json is no run's config; give another --workdir"):
+    with pytest.raises(
+        InputError, match="config.json is not the config of a run; give another --workdir"
+    ):
         workdir.check(str(tmp_path), config(seed=1))
 
 
@@ -38,7 +40,7 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
     with pytest.raises(InputError) as error:
         workdir.check(str(tmp_path), other, STORED)
     assert str(error.value) == (
-        f"{tmp_path} holds a run of another config: train.batch_size 8 there, 4 now, "
+        f"{tmp_path} contains a run of another config: train.batch_size 8 there, 4 now, "
         "train.seed 0 there, 1 now; give another --workdir"
     )
     assert (tmp_path / workdir.NAME).read_bytes() == before

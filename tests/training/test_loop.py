@@ -298,7 +298,7 @@ def test_a_directory_of_another_config_stays_as_it_was(undisturbed, folder):
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
     _, err = finish(start(folder, workdir, "train.seed=1", "optim.learning_rate=0.1"), code=2)
     assert err == (
-        f"train.py: {workdir} holds a run of another config: optim.learning_rate 0.001 there, "
+        f"train.py: {workdir} contains a run of another config: optim.learning_rate 0.001 there, "
         "0.1 now, train.seed 0 there, 1 now; give another --workdir\n"
     )
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
