@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from jaxaction.config import build, paths, stored
+from jaxaction.config.stored import Json
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed, sharding
@@ -33,7 +35,7 @@ class Run(NamedTuple):
     """The parts of a checkpoint that evaluation and prediction need."""
 
     config: ConfigDict
-    variables: dict[str, Any]  # {"params", "batch_stats"} for tests, replicated over all devices
+    variables: dict[str, PyTree]  # {"params", "batch_stats"} for tests, replicated over all devices
     label_names: tuple[str, ...]
     protocol: Protocol  # of the test views
     step: int
@@ -92,8 +94,8 @@ def _relocate(
 
 
 def _eval_variables(
-    manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict[str, Any]
-) -> dict[str, Any]:
+    manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict[str, PyTree]
+) -> dict[str, PyTree]:
     """Returns the variables for tests: averages and precise statistics if there are any."""
     name = "averaged" if "averaged" in items else "variables"
     variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
@@ -106,7 +108,7 @@ def _eval_variables(
 def save_run(
     workdir: str,
     config: ConfigDict,
-    variables: dict[str, Any],
+    variables: dict[str, PyTree],
     label_names: tuple[str, ...],
     step: int = 0,
 ) -> None:
@@ -194,7 +196,7 @@ class Checkpoints:
     def save(
         self,
         state: TrainState,
-        extra: dict[str, Any],
+        extra: dict[str, Json],
         statistics: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         """Saves the state; the JSON values `extra` are added to `meta`.
@@ -212,7 +214,7 @@ class Checkpoints:
         )
 
     def save_items(
-        self, step: int, extra: dict[str, Any], **items: ocp.args.CheckpointArgs
+        self, step: int, extra: dict[str, Json], **items: ocp.args.CheckpointArgs
     ) -> None:
         """Saves `meta` and `items`, then their digests; deletes all but the newest `keep`.
 
@@ -228,7 +230,7 @@ class Checkpoints:
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
 
-    def keep_best(self, step: int, variables: dict[str, Any], extra: dict[str, Any]) -> None:
+    def keep_best(self, step: int, variables: dict[str, PyTree], extra: dict[str, Json]) -> None:
         """Saves only `variables` in `WORKDIR/best`, a run's directory for tests and predictions.
 
         They replace the earlier ones.
@@ -241,7 +243,7 @@ class Checkpoints:
             kept.drop_after(step - 1)
             kept.save_items(step, extra, variables=ocp.args.StandardSave(variables))
 
-    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Json]]:
         """Returns the state at `step` and its `meta`.
 
         `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are

@@ -46,8 +46,8 @@ class History:
                 file.write(line + "\n")
         except OSError as error:
             raise InputError(
-                f"{self._path} can't be written ({error.strerror}); make room for it, then repeat"
-                " the command, which continues from the newest checkpoint"
+                f"{self._path} can't be written ({error.strerror}); check the disk and its free"
+                " space, then repeat the command, which continues from the newest checkpoint"
             ) from error
 
 

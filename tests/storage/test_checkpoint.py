@@ -81,14 +81,14 @@ def test_a_run_is_loaded_from_its_directory_alone(run, config, state):
     assert first_parameter(found.variables) == 4
 
 
-def test_the_state_comes_back(run, config, state):
+def test_the_state_is_restored(run, config, state):
     with Checkpoints(str(run), config, NAMES, keep=2) as checkpoints:
         found, meta = checkpoints.restore(4, sharding.abstract(state, sharding.device_mesh()))
     assert (int(found.step), meta["bad"]) == (4, [4])
     jax.tree.map(np.testing.assert_array_equal, found, at(state, 4))
 
 
-def test_a_checkpoint_that_holds_an_iterator_as_older_ones_do_comes_back(run, config, state):
+def test_an_older_checkpoint_that_contains_an_iterator_is_restored(run, config, state):
     batches = iter(grain.MapDataset.range(7).to_iter_dataset().batch(2))
     with Checkpoints(str(run), config, NAMES, keep=2) as checkpoints:
         checkpoints.save_items(
@@ -170,13 +170,13 @@ def test_a_full_disk_keeps_the_checkpoints_before_and_room_lets_it_go_on(small_d
     assert checkpoint.load_run(str(small_disk)).step == 4
 
 
-def test_a_save_that_was_cut_off_is_passed_over(run):
+def test_a_save_that_was_cut_off_is_ignored(run):
     (run / "checkpoints" / "4" / digests.NAME).unlink()
     shutil.rmtree(run / "checkpoints" / "4" / "variables")
     assert checkpoint.load_run(str(run)).step == 2
 
 
-def test_an_empty_directory_of_a_step_is_passed_over(run):
+def test_an_empty_directory_of_a_step_is_ignored(run):
     (run / "checkpoints" / "6").mkdir()
     assert checkpoint.load_run(str(run)).step == 4
 

@@ -23,7 +23,7 @@ def test_the_same_config_goes_on(tmp_path):
     workdir.check(str(tmp_path), config(), STORED)
 
 
-def test_another_config_takes_over_where_no_checkpoint_was_finished(tmp_path):
+def test_another_config_may_take_a_directory_without_a_finished_checkpoint(tmp_path):
     workdir.claim(str(tmp_path), config())
     workdir.check(str(tmp_path), config(seed=1))
     (tmp_path / workdir.NAME).write_text('{"architectures": ["Other"]}')
@@ -46,7 +46,7 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
     assert (tmp_path / workdir.NAME).read_bytes() == before
 
 
-def test_the_config_of_a_checkpoint_counts_where_there_is_one(tmp_path):
+def test_the_config_of_a_checkpoint_counts_if_there_is_one(tmp_path):
     workdir.claim(str(tmp_path), config())
     (tmp_path / workdir.NAME).write_text("{")
     workdir.check(str(tmp_path), config(), STORED)
@@ -68,7 +68,7 @@ def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
     workdir.check(str(tmp_path), other, STORED)
 
 
-def test_a_schedule_that_ends_with_the_run_can_be_kept_where_the_run_is_longer(tmp_path):
+def test_the_schedule_can_be_kept_if_the_run_is_made_longer(tmp_path):
     kept = config()
     kept.optim = {"decay_epochs": 2.0}
     kept, longer = stored.from_json(stored.to_dict(kept)), config(epochs=5.0)
@@ -95,7 +95,7 @@ def test_a_damaged_config_is_named(tmp_path):
         workdir.check(str(tmp_path), config())
 
 
-def test_a_run_of_a_newer_version_is_told_where_its_keys_differ(tmp_path):
+def test_if_keys_differ_a_run_of_a_newer_version_is_named_as_such(tmp_path):
     values = stored.to_json(config(), str(tmp_path))
     values[stored.ORIGIN]["version"] = "99.0.0"
     kept = stored.from_json(values)
