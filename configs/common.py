@@ -1,4 +1,4 @@
-"""The shared pieces, for configs of your own that import them from here."""
+"""Shared settings of the recipes, which configs of your own can import from here."""
 
 from jaxaction.config.defaults import TRAINING, motions  # noqa: F401
 from jaxaction.config.recipes import *  # noqa: F403

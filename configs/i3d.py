@@ -19,7 +19,7 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "i3d", "depth": 50, "stage_blocks": (2, 2, 2, 2), "width": 16}
         | {"inflate": ((1, 1), (1, 0), (1, 0), (0, 1)), "zero_init_residual": False}
@@ -33,6 +33,7 @@ def r50_32x2x1(config: ConfigDict) -> None:
     recipes.kinetics(config, clips_per_gpu=8, epochs=100)
     recipes.steps(config, (40.0, 80.0))
     recipes.thirty_views(config)
+    # About every second block reaches over time, as in MMAction2's config.
     config.model.inflate = ((1, 1, 1), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 1, 0))
     config.data.update(clip_len=32, frame_interval=2, crop="two_scale")
     config.train.eval_every_epochs = 1
@@ -40,7 +41,7 @@ def r50_32x2x1(config: ConfigDict) -> None:
 
 
 def r50_one_gpu_32x2x1(config: ConfigDict) -> None:
-    """The same steps on one GPU, eight clips of the batch at a time."""
+    """Takes the same steps on one GPU, with eight clips of a batch in memory at a time."""
     r50_32x2x1(config)
     config.train.accumulate = 8
 
@@ -66,33 +67,34 @@ def r50_nl_embedded_gaussian_32x2x1(config: ConfigDict) -> None:
 
 
 def r50_heavy_32x2x1(config: ConfigDict) -> None:
-    """Every block inflated, and all frames up to the second stage."""
+    """Inflates every block, and keeps all frames up to the second stage."""
     r50_32x2x1(config)
     config.model.update(inflate=(1, 1, 1, 1), conv1_stride_t=1, pool1_stride_t=1)
 
 
 def r50_8x8(config: ConfigDict) -> None:
-    """PySlowFast's and pytorchvideo's I3D: all eight frames up to the second stage."""
+    """I3D of PySlowFast and pytorchvideo, which keeps all eight frames up to the second stage."""
     r50_32x2x1(config)
     config.model.update(conv1_stride_t=1, pool1_stride_t=1)
     config.data.update(clip_len=8, frame_interval=8)
 
 
 def c2d_r50_8x8(config: ConfigDict) -> None:
-    """PySlowFast's and pytorchvideo's C2D: no convolution over time, one pooling."""
+    """C2D of PySlowFast and pytorchvideo: one pooling over time, and no convolution."""
     r50_8x8(config)
     config.model.update(conv1_kernel=(1, 7, 7), inflate=(0, 0, 0, 0))
 
 
 def r3d_18(config: ConfigDict) -> None:
-    """torchvision's: basic blocks of 3x3x3 and no pooling, on 16 frames of 112x112."""
+    """The network of torchvision: 3x3x3 convolutions, no pooling, 16 frames of 112x112."""
     r50_32x2x1(config)
     config.model.update(depth=18, inflate=(1, 1, 1, 1), conv1_kernel=(3, 7, 7), conv1_stride_t=1)
     config.model.update(with_pool1=False, with_pool2=False, temporal_strides=(1, 2, 2, 2))
     recipes.torchvision(config)
 
 
-# After every second block of the second and the third stage, from the second block on.
+# Non-local blocks after every second block of the second and third stage, from the second block on.
+# The 2D families and SlowOnly begin with the first block. Both are as in MMAction2's configs.
 NON_LOCAL = ((0, 0, 0), (0, 1, 0, 1), (0, 1, 0, 1, 0, 1), (0, 0, 0))
 
 VARIANTS = {

@@ -19,7 +19,7 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "r2plus1d", "depth": 34, "stage_blocks": (1, 1, 1, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0}
@@ -30,7 +30,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def r34_8x8(config: ConfigDict) -> None:
-    """The one family with batch norm over all GPUs."""
+    """Uses batch norm over all GPUs, as no other family does."""
     recipes.kinetics(config, clips_per_gpu=8, epochs=180)
     recipes.thirty_views(config)
     config.model.bn_group = 0
@@ -45,14 +45,15 @@ def r34_32x2(config: ConfigDict) -> None:
 
 
 def r18_torchvision(config: ConfigDict) -> None:
-    """torchvision's, on 16 frames of 112x112: no pooling, shortcuts in one piece."""
+    """The network of torchvision: no pooling, plain shortcuts, 16 frames of 112x112."""
     r34_32x2(config)
+    # MMAction2's R(2+1)D has a norm epsilon of 1e-3, the others have PyTorch's default.
     config.model.update(depth=18, norm_eps=1e-5, with_pool1=False, factorize="torchvision")
     recipes.torchvision(config)
 
 
 def r50_pytorchvideo(config: ConfigDict) -> None:
-    """pytorchvideo's: bottlenecks, of which the middle convolution alone is factorised."""
+    """The network of pytorchvideo: bottlenecks whose middle convolution only is factorised."""
     r34_8x8(config)
     config.model.update(depth=50, norm_eps=1e-5, with_pool1=False, factorize="middle")
     config.model.update(conv1_kernel=(1, 7, 7), inflate_style="3x3x3")

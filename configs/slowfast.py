@@ -19,7 +19,7 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "slowfast", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"resample_rate": 8, "speed_ratio": 8, "channel_ratio": 4, "fusion_kernel": 5}
@@ -30,7 +30,7 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def r50_4x16(config: ConfigDict) -> None:
-    """The cosine runs under the warm-up."""
+    """Runs the cosine from the first step on, also during the warm-up."""
     recipes.kinetics(config, clips_per_gpu=8, epochs=256)
     recipes.thirty_views(config)
     config.model.channel_ratio = 8
@@ -39,7 +39,7 @@ def r50_4x16(config: ConfigDict) -> None:
 
 
 def r50_precise_4x16(config: ConfigDict) -> None:
-    """Tests with batch norm's true statistics over 200 batches, as PySlowFast's."""
+    """Tests with batch statistics that are computed over 200 batches, as PySlowFast does."""
     r50_4x16(config)
     config.train.precise_bn_clips = 200 * config.train.batch_size
 
@@ -50,7 +50,7 @@ def r50_8x8(config: ConfigDict) -> None:
 
 
 def r50_8x8_steplr(config: ConfigDict) -> None:
-    """With a norm and ReLU after each lateral convolution."""
+    """Adds a norm and ReLU after each lateral convolution."""
     r50_8x8(config)
     recipes.steps(config, (94.0, 154.0, 196.0))
     config.model.lateral_norm = True
@@ -62,13 +62,13 @@ def r101_8x8(config: ConfigDict) -> None:
 
 
 def r101_remat_8x8(config: ConfigDict) -> None:
-    """The same numbers from less memory: the first two stages are computed twice."""
+    """Computes the same numbers in less memory: the first two stages are computed twice."""
     r101_8x8(config)
     config.model.remat = (1, 2)
 
 
 def r101_r50_4x16(config: ConfigDict) -> None:
-    """A slow path of 101 layers beside a fast one of 50, on 32 GPUs."""
+    """Has a slow path of 101 layers and a fast one of 50; trained on 32 GPUs."""
     r50_4x16(config)
     config.model.update(depth=101, fast={"depth": 50})
     config.train.batch_size = config.optim.reference_batch = 32 * 8

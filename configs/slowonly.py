@@ -19,7 +19,7 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "slowonly", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0}
@@ -43,14 +43,14 @@ def r50_8x8(config: ConfigDict) -> None:
 
 
 def r50_jittered_8x8(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: random colours, as its TPN has them."""
+    """Adds random colours, as MMAction2 has them for TPN. This recipe is not MMAction2's."""
     r50_8x8(config)
     config.data.color_jitter = (0.5, 0.5, 0.5, 0.1)
 
 
 def r50_averaged_8x8(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: eight times its batch, warmed up over half a million clips,
-    with smoothed labels and averaged weights."""
+    """Trains with eight times the batch, a warm-up of half a million clips, smoothed labels and
+    averaged weights. This recipe is not MMAction2's."""
     r50_8x8(config)
     config.train.update(batch_size=1024, label_smoothing=0.1, ema_decay=0.999)
     config.optim.update(warmup_epochs=0.0, warmup_samples=500_000, warmup_by="step")
@@ -73,7 +73,7 @@ def r50_16x4_flow(config: ConfigDict) -> None:
 
 
 def r50_in1k_4x16(config: ConfigDict) -> None:
-    """From ImageNet weights. Milestones count from the end of the warm-up."""
+    """Starts from ImageNet weights. Milestones count from the end of the warm-up."""
     recipes.kinetics(config, clips_per_gpu=16, epochs=150)
     recipes.thirty_views(config)
     recipes.warmup(config, epochs=10.0)
@@ -117,15 +117,18 @@ def r50_in1k_8x8_k710(config: ConfigDict) -> None:
 
 
 def r50_frozen_8x8(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: stem and first stage as pretrained, and all norms' statistics,
-    which batches of a few clips would spoil; it stops once three validations were no better."""
+    """Fine-tunes all but the stem and the first stage; ends after three validations without gain.
+
+    This recipe is not MMAction2's.
+    """
     r50_8x8(config)
     recipes.finetune(config, learning_rate=0.01)
+    # The statistics of all norms stay too: batches of a few clips would make them worse.
     config.model.update(frozen_stages=1, norm_eval=True)
     config.train.patience = 3
 
 
-# After every second block of the second and the third stage.
+# Non-local blocks after every second block of the second and third stage.
 NON_LOCAL = ((0, 0, 0), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 0, 0))
 
 OLDER = "metafile.yml has {} %, from an older test"
@@ -178,7 +181,7 @@ VARIANTS = {
         "20220901-cf739c75",
         75.07,
         91.69,
-        "its schedule ends at epoch 150, its training at 256: as the config",
+        "the config trains for 256 epochs with a schedule of 150; so does this recipe",
     ),
     "r50-in1k-nl-embedded-gaussian-8x8-k400": Variant(
         r50_in1k_nl_8x8,
@@ -227,6 +230,6 @@ VARIANTS = {
     ),
     "r50-frozen-8x8-finetune": Variant(
         r50_frozen_8x8,
-        note="for videos of one's own, with init_from, whose classes count; not measured",
+        note="for your own videos and their classes, with init_from; not measured",
     ),
 }

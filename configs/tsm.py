@@ -19,12 +19,13 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "tsm", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"num_segments": 8, "shift_div": 8, "dropout": 0.2, "bn_group": 0, "partial_bn": False}
     )
     config.data.update(sampling="segments", clip_len=8)
+    # The network has to know the number of segments, so it follows the clips.
     config.model.num_segments = config.data.get_oneway_ref("clip_len")
     recipes.apply(VARIANTS, variant, config)
     return config
@@ -84,7 +85,7 @@ def mobilenetv2_1x1x8(config: ConfigDict) -> None:
 
 
 def r50_1x1x8_sthv2(config: ConfigDict) -> None:
-    """The test sees the middle and the first frame of each segment."""
+    """Tests with two views: the middle frame and the first frame of each segment."""
     r50_1x1x8(config)
     recipes.something_something(config)
     config.train.eval_every_epochs = 1
@@ -103,14 +104,14 @@ def r101_1x1x8_sthv2(config: ConfigDict) -> None:
 
 
 def r50_augmented_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: what is used against overfitting, for smaller data sets."""
+    """Adds strong augmentation, for smaller data sets. This recipe is not MMAction2's."""
     r50_1x1x8_sthv2(config)
     config.data.update(rand_augment=(2, 9), random_erasing=0.25)
     config.train.update(mixup=0.8, cutmix=1.0)
 
 
 def r50_directions_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: the six classes that name a direction count twice."""
+    """Counts the six classes that name a direction twice. This recipe is not MMAction2's."""
     r50_1x1x8_sthv2(config)
     named = {label for pair in config.data.flip_labels for label in pair}
     weights = (2.0 if label in named else 1.0 for label in range(config.model.num_classes))
@@ -118,16 +119,16 @@ def r50_directions_1x1x8_sthv2(config: ConfigDict) -> None:
 
 
 def r50_repeatable_1x1x8_sthv2(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: on a GPU, too, the same bits each time, more slowly."""
+    """Gives the same bits in each run on GPUs, more slowly. This recipe is not MMAction2's."""
     r50_1x1x8_sthv2(config)
     config.train.deterministic = True
 
 
-# After every second block of the second and the third stage.
+# Non-local blocks after every second block of the second and third stage.
 NON_LOCAL = ((0, 0, 0), (1, 0, 1, 0), (1, 0, 1, 0, 1, 0), (0, 0, 0))
 
-# The first matching row's factors of learning rate and weight decay: norms, the classifier's
-# weight and bias, other biases. What matches none has (1, 1).
+# Factors of learning rate and weight decay for norms, the classifier's weight and bias, and other
+# biases, as MMAction2's TSMOptimWrapperConstructor sets them. The first row that matches counts.
 MULTIPLIERS = (
     (r".*/bn/(scale|bias)", 1.0, 0.0),
     (r"cls_head/fc_cls/kernel", 5.0, 1.0),
@@ -211,7 +212,7 @@ VARIANTS = {
         "20230317-ec6696ad",
         64.16,
         88.61,
-        "the config's own test can't run (8 frames, no dataset key); twice 16 frames here",
+        "the test of the config can't run (8 frames, no dataset key); here it has twice 16 frames",
     ),
     "r101-1x1x8-sthv2": Variant(
         r101_1x1x8_sthv2,
@@ -231,6 +232,6 @@ VARIANTS = {
     ),
     "r50-repeatable-1x1x8-sthv2": Variant(
         r50_repeatable_1x1x8_sthv2,
-        note="the same bits each time on a GPU, too; not measured",
+        note="the same bits in each run, also on a GPU; not measured",
     ),
 }

@@ -20,7 +20,7 @@ from jaxaction.config.recipes import Variant
 
 
 def get_config(variant: str = "") -> ConfigDict:
-    """The network at reduced width and depth on `motions`, or the recipe `variant`."""
+    """Returns the config of a smaller network on `motions`, or of the recipe `variant`."""
     config = motions(
         {"name": "tsn", "depth": 50, "stage_blocks": (1, 2, 2, 1), "width": 16}
         | {"dropout": 0.2, "bn_group": 0, "partial_bn": False}
@@ -31,8 +31,9 @@ def get_config(variant: str = "") -> ConfigDict:
 
 
 def r50_1x1x3(config: ConfigDict) -> None:
-    """Features are averaged over the segments of all ten crops before the classifier, which is
-    linear: the same as the mean of the crops' logits."""
+    """Tests ten crops of 25 segments; the mean of the crops' logits is their score."""
+    # MMAction2 averages the features of all crops before the classifier. The classifier is linear,
+    # so the mean of the logits ("score") is the same.
     recipes.kinetics(config, clips_per_gpu=32, epochs=100)
     recipes.steps(config, (40.0, 80.0))
     config.model.dropout = 0.4
@@ -67,7 +68,7 @@ def r50_dense_1x1x5(config: ConfigDict) -> None:
 
 
 def r50_5x1x3_flow(config: ConfigDict) -> None:
-    """Each segment is five frames of flow, x and y, as ten channels."""
+    """Reads five frames of flow, x and y, as the ten channels of each segment."""
     r50_1x1x3(config)
     recipes.flow(config, channels=10)
     recipes.steps(config, (70.0, 100.0))
@@ -90,7 +91,10 @@ def r50_1x1x16_sthv2(config: ConfigDict) -> None:
 
 
 def r50_partial_bn_1x1x8(config: ConfigDict) -> None:
-    """No recipe of MMAction2's: norms as pretrained, but for the first; Wang et al. 2016."""
+    """Fine-tunes with all norms except the first one frozen (Wang et al. 2016, section 3.2).
+
+    This recipe is not MMAction2's.
+    """
     r50_1x1x8(config)
     recipes.finetune(config, learning_rate=0.001)
     config.model.update(partial_bn=True, dropout=0.8)
@@ -124,7 +128,7 @@ VARIANTS = {
         "20220906-dcbc6e01",
         71.37,
         89.67,
-        "the README says ten crops, the config has one at each of ten places: as the config",
+        "the README says ten crops; the config, and this recipe, has one at each of ten places",
     ),
     "r101-1x1x8-k400": Variant(
         r101_1x1x8,
@@ -156,6 +160,6 @@ VARIANTS = {
     ),
     "r50-partial-bn-1x1x8-finetune": Variant(
         r50_partial_bn_1x1x8,
-        note="for videos of one's own, with init_from, whose classes count; not measured",
+        note="for your own videos and their classes, with init_from; not measured",
     ),
 }

@@ -1,9 +1,10 @@
 """Builds the objects that a ConfigDict describes: model, videos, protocol."""
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 import jaxaction
@@ -120,6 +121,6 @@ def dataclass_fields(kind: type[Fields], section: ConfigDict) -> Fields:
     return kind(**{name: values[name] for name in names if name in values})
 
 
-def abstract_variables(config: ConfigDict) -> dict[str, Any]:
+def abstract_variables(config: ConfigDict) -> dict[str, PyTree]:
     """Returns the shapes and dtypes of the model's variables; allocates no arrays."""
     return models.abstract_variables(model(config))

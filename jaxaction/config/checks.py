@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from jaxaction.config import build, ranges
@@ -80,7 +80,7 @@ def check_clips(config: ConfigDict) -> None:
 
 def _apply_abstract(
     network: VideoModel,
-    variables: dict[str, Any],
+    variables: dict[str, PyTree],
     shape: tuple[int, ...],
     train: bool,
     window: tuple[int, ...],

@@ -1,10 +1,10 @@
-"""The checkpoints of a run, `WORKDIR/checkpoints/STEP`, saved and restored by Orbax.
+"""Saves and restores the checkpoints of a run, `WORKDIR/checkpoints/STEP`, with Orbax.
 
 A checkpoint has the items `variables`, `optimizer` and `meta` (JSON: config, label names, protocol,
-metrics, bad videos); where the config asks for them, `averaged` (the moving average of `variables`)
-and `statistics` (the precise ones of what tests are made with). A converted one has `variables` and
-`meta` alone. Restoring needs nothing but the directory, on any number of devices and processes: the
-place of the data follows from the step. Older checkpoints have an item `data`, which is left alone.
+metrics, bad videos). If the config asks for them, it also has `averaged` (the moving average of
+`variables`) and `statistics` (precise batch statistics for tests). A converted model has only
+`variables` and `meta`. Restoring needs only the directory, on any number of devices and processes:
+the step says which batch comes next. Older checkpoints have an item `data`, which is ignored.
 """
 
 import dataclasses
@@ -13,13 +13,15 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import orbax.checkpoint as ocp
+from jaxtyping import PyTree
 from ml_collections import ConfigDict
 
 from jaxaction.config import build, paths, stored
+from jaxaction.config.stored import Json
 from jaxaction.data import Protocol
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed, sharding
@@ -30,14 +32,14 @@ BEST = "best"  # a folder in a run's directory with the best weights; load_run r
 
 
 class Run(NamedTuple):
-    """What evaluation and prediction need of a run."""
+    """The parts of a checkpoint that evaluation and prediction need."""
 
     config: ConfigDict
-    variables: dict  # {"params", "batch_stats"} for tests, replicated over this machine's devices
+    variables: dict[str, PyTree]  # {"params", "batch_stats"} for tests, replicated over all devices
     label_names: tuple[str, ...]
     protocol: Protocol  # of the test views
     step: int
-    missing: dict[str, list[str]] = {}  # paths of the config that lead nowhere, and where it looked
+    missing: dict[str, list[str]] = {}  # see `paths.Relocated`
 
 
 def warn(text: str) -> None:
@@ -46,16 +48,20 @@ def warn(text: str) -> None:
 
 
 def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
-    """The newest good checkpoint of a run; a damaged one is named by `log` and passed over.
+    """Returns the newest good checkpoint of a run; `log` gets a line for each damaged one.
 
-    InputError if the directory holds no good checkpoint.
+    InputError if the directory contains no good checkpoint.
     """
     if Path(workdir).is_file():
-        raise InputError(f"{workdir} is a file; `jaxaction convert` makes a run's directory of it")
+        raise InputError(
+            f"{workdir} is a file, not a run's directory; `jaxaction convert` makes a directory of"
+            " a file of weights"
+        )
     step = newest_good(workdir, log)
     if step is None:
         raise InputError(
-            f"{workdir} holds no checkpoint; `jaxaction train` and `jaxaction convert` write them"
+            f"{workdir} contains no checkpoint; give a directory that `jaxaction train` or"
+            " `jaxaction convert` has written"
         )
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
@@ -65,10 +71,12 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
         items = {path.name for path in (_folder(workdir) / str(step)).iterdir()}
         variables = _eval_variables(manager, step, items, abstract)
     wanted = config.train.get("precise_bn_clips", 0)
+    # A checkpoint without an optimizer contains weights for tests only, whose own statistics may
+    # be precise already.
     if wanted and items & {"optimizer", "statistics"} == {"optimizer"}:
         log(
-            f"checkpoint {step} has no precise statistics (train.precise_bn_clips); those of"
-            " training are used"
+            f"checkpoint {step} has no precise batch statistics (train.precise_bn_clips), so the"
+            " running averages of training are used"
         )
     protocol = Protocol(**stored.tuples(meta["protocol"]))
     return Run(config, variables, tuple(meta["label_names"]), protocol, step, missing)
@@ -77,7 +85,7 @@ def load_run(workdir: str, log: Callable[[str], None] = warn) -> Run:
 def _relocate(
     kept: stored.StoredConfig, workdir: str, log: Callable[[str], None]
 ) -> dict[str, list[str]]:
-    """Sets the config's paths to where their files are now, and says which have moved."""
+    """Sets the config's paths to where their files are now; returns `Relocated.missing`."""
     relocated = paths.relocate(kept.config, workdir, kept.workdir)
     for key in paths.LISTS:
         if key in relocated.moved and kept.workdir:
@@ -86,9 +94,9 @@ def _relocate(
 
 
 def _eval_variables(
-    manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict
-) -> dict:
-    """The variables for tests: averaged, with precise statistics, where the checkpoint has them."""
+    manager: ocp.CheckpointManager, step: int, items: set[str], abstract: dict[str, PyTree]
+) -> dict[str, PyTree]:
+    """Returns the variables for tests: averages and precise statistics if there are any."""
     name = "averaged" if "averaged" in items else "variables"
     variables = _restore(manager, step, **{name: ocp.args.StandardRestore(abstract)})[name]
     if "statistics" not in items:
@@ -98,31 +106,35 @@ def _eval_variables(
 
 
 def save_run(
-    workdir: str, config: ConfigDict, variables: dict, label_names: tuple[str, ...], step: int = 0
+    workdir: str,
+    config: ConfigDict,
+    variables: dict[str, PyTree],
+    label_names: tuple[str, ...],
+    step: int = 0,
 ) -> None:
-    """Stores variables alone as a checkpoint, such as a converted model's; `load_run` reads it.
+    """Saves only variables as a checkpoint, such as those of a converted model, for `load_run`.
 
-    InputError if the directory holds a checkpoint already.
+    InputError if the directory contains a checkpoint already.
     """
     if steps(workdir):
-        raise InputError(f"{workdir} holds a run already; give another directory")
+        raise InputError(f"{workdir} contains a run already; give another directory")
     with Checkpoints(workdir, config, label_names, keep=1) as checkpoints:
         checkpoints.save_items(step, {}, variables=ocp.args.StandardSave(variables))
 
 
 def steps(workdir: str) -> list[int]:
-    """The steps of all checkpoints there, good or not, rising."""
+    """Returns the steps of all checkpoints of a run, also damaged ones, in rising order."""
     folders = [path for path in _folder(workdir).glob("[0-9]*") if path.is_dir()]
     # `007` and other spellings of a number are no folders of ours.
     return sorted(int(f.name) for f in folders if f.name.isdecimal() and str(int(f.name)) == f.name)
 
 
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
-    """The step of the newest undamaged checkpoint; None if none was ever finished.
+    """Returns the step of the newest undamaged checkpoint; None if none was ever finished.
 
-    `log` gets one line for each newer one that is passed over. InputError if all are damaged.
-    With several processes, the first one looks and tells the others.
+    `log` gets a line for each newer checkpoint that is damaged. InputError if all are damaged.
     """
+    # All processes have to restore the same step, so the first one decides for all.
     newest = _newest_good(workdir, log) if jax.process_index() == 0 else None
     step = distributed.from_first(-1 if newest is None else newest)
     return None if step < 0 else step
@@ -137,28 +149,31 @@ def _newest_good(workdir: str, log: Callable[[str], None]) -> int | None:
         log(f"checkpoint {_folder(workdir) / str(step)} is not used: {damage}")
         damages.append(damage)
     if len(damages) > 1 or any(damage != digests.CUT_OFF for damage in damages):
-        raise InputError(f"no checkpoint of {workdir} is undamaged; train in another --workdir")
-    return None  # one alone without digests: the run's first save was cut off
+        raise InputError(
+            f"all checkpoints of {workdir} are damaged; restore one from a backup, or train in"
+            " another --workdir"
+        )
+    return None  # a single one without digests: the run's first save was cut off
 
 
 def check_resumable(workdir: str, step: int | None) -> None:
-    """Raises InputError if the checkpoint is one of weights alone, as of a converted model."""
+    """Raises InputError if the checkpoint contains only weights, as that of a converted model."""
     if step is not None and not (_folder(workdir) / str(step) / "optimizer").is_dir():
         raise InputError(
-            f"{workdir} holds weights without a training state; train in another --workdir,"
+            f"{workdir} contains weights without an optimizer's state; train in another --workdir,"
             f" with --config.init_from={workdir}"
         )
 
 
 def stored_config(workdir: str, step: int) -> stored.StoredConfig:
-    """The config of a good checkpoint."""
+    """Returns the config of a good checkpoint."""
     with _manager(workdir) as manager:
         meta = _restore(manager, step, meta=ocp.args.JsonRestore()).meta
     return stored.from_json(meta["config"])
 
 
 class Checkpoints:
-    """The checkpoints of a training run, open for saving; close it, or use it in `with`."""
+    """The checkpoints of a training run, open for saving; a context manager that closes them."""
 
     def __init__(
         self, workdir: str, config: ConfigDict, label_names: tuple[str, ...], keep: int
@@ -176,16 +191,19 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._manager.close()
 
     def save(
-        self, state: TrainState, extra: dict, statistics: Mapping[str, Any] = MappingProxyType({})
+        self,
+        state: TrainState,
+        extra: dict[str, Json],
+        statistics: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
-        """Saves the state; `extra` (JSON values) goes into `meta`.
+        """Saves the state; the JSON values `extra` are added to `meta`.
 
-        `statistics` is `precise_bn.statistics`' result. Returns once all is on disk, since the next
-        step donates the state's buffers.
+        `statistics` is the result of `precise_bn.statistics`. Returns once everything is on disk,
+        since the next step donates the state's buffers.
         """
         others = {"averaged": state.averaged, "statistics": statistics}
         self.save_items(
@@ -196,26 +214,29 @@ class Checkpoints:
             optimizer=ocp.args.StandardSave(state.opt_state),
         )
 
-    def save_items(self, step: int, extra: dict, **items: Any) -> None:
-        """Saves items beside `meta`, then their digests; drops what is older than the last `keep`.
+    def save_items(
+        self, step: int, extra: dict[str, Json], **items: ocp.args.CheckpointArgs
+    ) -> None:
+        """Saves `meta` and `items`, then their digests; deletes all but the newest `keep`.
 
-        Older ones go only now, so that there is a good checkpoint at any time. InputError if the
-        disk can't take it; what was written of it is removed.
+        InputError if the disk refuses to take it; the unfinished checkpoint is removed then.
         """
         meta = ocp.args.JsonSave(self._meta | extra)
         with disk.removed_on_failure(_folder(self.workdir) / str(step)):
             self._manager.save(step, args=ocp.args.Composite(meta=meta, **items), force=True)
             if jax.process_index() == 0:
                 digests.write(_folder(self.workdir) / str(step))
+        # Only now, so that there is a good checkpoint at any time. Orbax's own `max_to_keep` would
+        # delete before the digests are written.
         for old in self._manager.all_steps()[: -self.keep]:
             self._manager.delete(old)
 
-    def keep_best(self, step: int, variables: dict, extra: dict) -> None:
-        """Keeps `variables` alone in `WORKDIR/best`, a run's directory for tests and predictions.
+    def keep_best(self, step: int, variables: dict[str, PyTree], extra: dict[str, Json]) -> None:
+        """Saves only `variables` in `WORKDIR/best`, a run's directory for tests and predictions.
 
-        They replace what is there. A run that goes on finds the same step's there already, with
-        the same bits, and leaves them.
+        They replace the earlier ones.
         """
+        # A resumed run repeats steps, and comes to the same best step with the same bits.
         folder = str(Path(self.workdir) / BEST)
         if distributed.from_first(int(_is_kept(folder, step))):
             return
@@ -223,11 +244,11 @@ class Checkpoints:
             kept.drop_after(step - 1)
             kept.save_items(step, extra, variables=ocp.args.StandardSave(variables))
 
-    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict]:
-        """The state at `step` and its `meta`.
+    def restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Json]]:
+        """Returns the state at `step` and its `meta`.
 
         `abstract` has the shapes, and the shardings to restore into. Newer checkpoints are
-        removed, since their steps are about to be taken again.
+        removed, since the run will repeat their steps.
         """
         averaged = {"averaged": ocp.args.StandardRestore(abstract.averaged)}
         restored = _restore(
@@ -241,7 +262,8 @@ class Checkpoints:
         self.drop_after(step)
         count = jax.device_put(jax.numpy.int32(step), abstract.step.sharding)
         state = TrainState(step=count, opt_state=restored.optimizer, **restored.variables)
-        return state.replace(averaged=restored.get("averaged") or {}), restored.meta
+        averages = restored.get("averaged") or {}
+        return dataclasses.replace(state, averaged=averages), restored.meta
 
     def drop_after(self, step: int) -> None:
         """Removes the checkpoints that are newer than `step`."""
@@ -250,7 +272,7 @@ class Checkpoints:
                 if newer > step:
                     shutil.rmtree(_folder(self.workdir) / str(newer))
         distributed.wait("newer checkpoints are gone")
-        self._manager.reload()
+        self._manager.reload()  # Orbax keeps a list of the steps
 
 
 def _is_kept(workdir: str, step: int) -> bool:
@@ -268,5 +290,8 @@ def _manager(workdir: str, create: bool = False) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(_folder(workdir), options=options)
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, **items: Any) -> Any:
-    return manager.restore(step, args=ocp.args.Composite(**items))
+def _restore(
+    manager: ocp.CheckpointManager, step: int, **items: ocp.args.CheckpointArgs
+) -> ocp.args.Composite:
+    # Orbax annotates the result of older arguments; for `Composite` it is another one.
+    return cast(ocp.args.Composite, manager.restore(step, args=ocp.args.Composite(**items)))

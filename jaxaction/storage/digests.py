@@ -1,6 +1,6 @@
-"""SHA-256 of every file of a checkpoint, kept beside them.
+"""Stores the SHA-256 of every file of a checkpoint, and finds damaged files with it.
 
-Orbax restores an array with a flipped byte without an error (tried). These digests notice it.
+Orbax restores an array with a flipped byte without an error (tried).
 """
 
 import hashlib
@@ -11,13 +11,13 @@ from pathlib import Path
 NAME = "digests.json"
 # The key of the step among the digests. No file has this name. Version 0.1.0 wrote no step.
 _STEP = "/step"
-CUT_OFF = f"{NAME} is missing, as where a save was cut off"
+CUT_OFF = f"{NAME} is missing, so its save was cut off"
 
 
 def write(folder: Path) -> None:
-    """Writes the digests of all files under `folder`, as one file that is whole or absent.
+    """Writes the digests of all files under `folder`, as the last file of a save.
 
-    Its presence marks a complete save: a folder without it was cut off.
+    It marks the save as complete: a folder without it was cut off.
     """
     digests = {str(path.relative_to(folder)): _digest(path) for path in _files(folder)}
     digests[_STEP] = folder.name
@@ -25,12 +25,13 @@ def write(folder: Path) -> None:
     with open(temporary, "w") as file:
         json.dump(digests, file, indent=1)
         file.flush()
+        # Otherwise a crash of the machine could leave the new name with an empty file.
         os.fsync(file.fileno())
     temporary.rename(folder / NAME)
 
 
 def find_damage(folder: Path) -> str:
-    """What is wrong with the folder, in a few words; empty if every file is as it was written."""
+    """Returns the first damage, such as "a/b is missing"; empty if all files are as written."""
     if not (folder / NAME).is_file():
         return CUT_OFF
     name = NAME

@@ -1,9 +1,8 @@
-"""A run's directory belongs to one config: stores it, and refuses a run of another config."""
+"""Stores the config of a run's directory, and refuses a run of another config there."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -13,8 +12,8 @@ from jaxaction.version import VERSION
 
 NAME = "config.json"
 
-# A resumed run may change these keys, and all of `val` and `test`: they alter neither the batches
-# nor what a step does. `train.epochs` also moves `optim.decay_epochs`, which is not in the list.
+# A resumed run may change these keys, and all keys of `val` and `test`: they change neither batches
+# nor steps. `train.epochs` also moves `optim.decay_epochs`, which is not in the list.
 MAY_CHANGE = (
     "data.data_dir",
     "data.max_bad_share",
@@ -31,10 +30,11 @@ MAY_CHANGE = (
 
 
 def check(workdir: str, config: ConfigDict, kept: stored.StoredConfig | None = None) -> None:
-    """Raises InputError, naming the first differing keys, if another config's run lives there.
+    """Raises InputError if the directory contains a run of another config; names differing keys.
 
-    `kept` is the config of its newest good checkpoint. Without a finished checkpoint (None) nothing
-    can be lost, but a `config.json` of another program is never overwritten.
+    `kept` is the config of the newest good checkpoint. If there is none (None), no work can be
+    lost, and another config may take the directory. A `config.json` of another program is never
+    overwritten.
     """
     if kept is None:
         _check_is_a_runs(Path(workdir) / NAME, stored.to_dict(config).keys())
@@ -46,16 +46,17 @@ def check(workdir: str, config: ConfigDict, kept: stored.StoredConfig | None = N
     if differing:
         shown = ", ".join(f"{k} {old.get(k)!r} there, {new.get(k)!r} now" for k in differing[:3])
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        follower = "optim.decay_epochs"  # of train.epochs, in a schedule that ends with the run
+        # It follows `train.epochs`, so a user who makes a run longer has not set it.
+        follower = "optim.decay_epochs"
         keep = f", or --config.{follower}={old.get(follower)}" if differing == [follower] else ""
         raise InputError(
-            f"{workdir} holds a run of another config: {shown}{more}{_newer(kept.version)};"
+            f"{workdir} contains a run of another config: {shown}{more}{_newer(kept.version)};"
             f" give another --workdir{keep}"
         )
 
 
 def claim(workdir: str, config: ConfigDict) -> None:
-    """Makes the directory this config's: writes its `config.json`.
+    """Writes `config.json`, which makes the directory that of this config.
 
     InputError if it can't be written.
     """
@@ -79,13 +80,13 @@ def _check_is_a_runs(path: Path, sections: Iterable[str]) -> None:
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read ({error}); give another --workdir") from error
     if not isinstance(found, dict) or not found.keys() >= set(sections):
-        raise InputError(f"{path} is no run's config; give another --workdir")
+        raise InputError(f"{path} is not the config of a run; give another --workdir")
 
 
 def read_config(workdir: str) -> ConfigDict | None:
-    """The config of a run's `config.json`, its paths where their files are now; None without one.
+    """Returns the config of a run's `config.json`, with paths to where files are now.
 
-    OSError or ValueError for a file that can't be read.
+    None if there is no such file. OSError or ValueError if it can't be read.
     """
     path = Path(workdir) / NAME
     if not path.is_file():
@@ -95,16 +96,17 @@ def read_config(workdir: str) -> ConfigDict | None:
     return kept.config
 
 
-def _comparable(config: ConfigDict) -> dict[str, Any]:
-    """Every value by its dotted key; a key that the config lacks has its default."""
+def _comparable(config: ConfigDict) -> dict[str, object]:
+    """Returns all values by their dotted keys; a key that the config lacks has its default."""
+    # The detour through JSON adds the defaults.
     return _flat(stored.to_dict(stored.from_json(stored.to_dict(config)).config))
 
 
-def _agree(key: str, old: Any, new: Any) -> bool:
-    """Whether a run goes on with the new value."""
+def _agree(key: str, old: object, new: object) -> bool:
+    """Returns whether a run may continue with the new value."""
     if old == new or key in MAY_CHANGE or key.startswith(("val.", "test.")):
         return True
-    return key in paths.KEYS and bool(old and new) and paths.same_file(old, new)
+    return key in paths.KEYS and bool(old and new) and paths.same_file(str(old), str(new))
 
 
 def _newer(version: str) -> str:
@@ -113,7 +115,7 @@ def _newer(version: str) -> str:
     return f" (version {version} wrote it, this is {VERSION}: upgrade jaxaction)"
 
 
-def _flat(values: dict, prefix: str = "") -> dict[str, Any]:
+def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     flat = {}
     for key, value in values.items():
         flat |= (

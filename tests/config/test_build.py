@@ -51,7 +51,7 @@ def test_a_missing_list_of_videos_says_which_flag_to_set(config):
         build.source(config, "test")
 
 
-def test_a_list_beside_another_kind_of_source_is_not_passed_over(config):
+def test_a_list_of_videos_is_refused_if_the_source_is_tfds(config):
     config.data.update(source="tfds", name="motions")
     with pytest.raises(InputError, match="is a list of videos, but data.source is tfds; set --con"):
         build.source(config, "train")
@@ -81,7 +81,7 @@ def test_flow_is_not_taken_from_videos(config):
         build.source(config, "train")
 
 
-def test_several_labels_a_video_have_to_be_configured(config, monkeypatch):
+def test_several_labels_per_video_have_to_be_configured(config, monkeypatch):
     videos, _ = build.open_source(config, "train", config.model.num_classes)
     videos.multi_label = True
     monkeypatch.setattr(build, "open_source", lambda *_: (videos, "somewhere"))
@@ -103,7 +103,7 @@ def test_the_train_loader_yields_the_configured_clips(config):
 
 
 def test_a_warm_up_is_counted_in_clips_too(config):
-    """40 clips are 10 steps of 4, whatever an epoch is."""
+    """40 clips are 10 steps of 4, however long an epoch is."""
     config.optim.update(warmup_epochs=0.0, warmup_samples=40, learning_rate=1.0)
     for steps_per_epoch in (3, 7):
         _, schedule = setup.build_optimizer(config, steps_per_epoch)

@@ -31,7 +31,7 @@ def test_a_clip_length_that_the_model_cannot_take_is_found_from_shapes(config):
 
 
 @pytest.mark.parametrize("section", ["val", "test"])
-def test_so_is_that_of_the_views(config, section):
+def test_a_clip_length_of_views_that_the_model_cannot_take_is_found_too(config, section):
     slowfast(config)[section].clip_len = 12
     line = f"clip_len 12 is not a multiple of resample_rate 8; set {section}.clip_len to 8 or 16"
     with pytest.raises(InputError, match=line):
@@ -39,13 +39,13 @@ def test_so_is_that_of_the_views(config, section):
 
 
 @pytest.mark.parametrize("section", ["val", "test"])
-def test_so_is_a_window_larger_than_the_features(config, section):
+def test_a_window_larger_than_the_features_is_found(config, section):
     config[section].window = (7, 7)
     with pytest.raises(InputError, match=rf"{section}.window \(7, 7\) is larger than the features"):
         checks.check_clips(config)
 
 
-def test_a_batch_that_batch_norm_cannot_group_is_found_too(config):
+def test_a_batch_that_batch_norm_cannot_group_is_found(config):
     config.model.bn_group = 3
     with pytest.raises(InputError, match="bn_group 3 does not divide the batch of 4 clips"):
         checks.check_clips(config)
@@ -99,7 +99,7 @@ def test_the_network_takes_the_channels_that_the_clips_have(config):
     assert kernel.shape == (1, 7, 7, 2, 4)
 
 
-def test_a_stored_run_s_test_has_keys_of_its_own(config):
+def test_a_stored_run_is_tested_with_the_keys_of_test(config):
     config.data.past_end = "repeat_last"
     config = stored.from_dict(stored.to_dict(config))
     checks.check_test_keys(config, ["data.root", "data.test_file", "test.past_end"])

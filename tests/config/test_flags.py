@@ -1,4 +1,4 @@
-"""Command lines: what they give, and the one line that each mistake gives."""
+"""Command lines: their results, and the one line that each mistake gets."""
 
 import errno
 import shlex

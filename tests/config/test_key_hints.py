@@ -1,4 +1,4 @@
-"""A key that the config does not have is answered with the one that was meant."""
+"""The answer to a key that the config does not have names the key that was meant."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Paths of a config: absolute when a run is stored, found again when it has moved."""
+"""Paths of a config are absolute in a stored run, and found again after it has moved."""
 
 import os
 
@@ -66,7 +66,7 @@ def test_a_relative_path_is_looked_for_from_the_current_folder_and_from_the_run_
     assert kept.data.train_file == str(tmp_path / "elsewhere" / "train.txt")
 
 
-def test_a_list_that_is_nowhere_stays_and_the_error_says_where_it_was_looked_for(tmp_path):
+def test_a_missing_list_keeps_its_path_and_the_error_names_the_places_that_were_tried(tmp_path):
     stored_path = str(tmp_path / "old" / "train.txt")
     kept = config(train_file=stored_path)
     missing = paths.relocate(kept, str(tmp_path / "new" / "run"), str(tmp_path / "old/run")).missing
@@ -80,7 +80,7 @@ def test_a_list_that_is_nowhere_stays_and_the_error_says_where_it_was_looked_for
     paths.check_list("data.test_file", missing)
 
 
-def test_a_link_and_what_it_leads_to_are_one_file(tmp_path):
+def test_a_link_and_its_target_are_one_file(tmp_path):
     (tmp_path / "a").write_text("")
     os.symlink(tmp_path / "a", tmp_path / "b")
     assert paths.same_file(str(tmp_path / "a"), str(tmp_path / "b"))

@@ -1,4 +1,4 @@
-"""What `compute` says is what every convolution and product of a training step computes in."""
+"""Every convolution and product of a training step computes in the precision of `compute`."""
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ MODELS = {
 
 
 def equations(jaxpr):
-    """All equations of a jaxpr, those of what it calls, too."""
+    """Yields all equations of a jaxpr, and those of the functions that it calls."""
     for equation in jaxpr.eqns:
         yield equation
         for inner in jaxprs_in_params(equation.params):
@@ -29,7 +29,7 @@ def equations(jaxpr):
 
 
 def products(compute, name, backend, monkeypatch):
-    """The convolutions and products of a training step for this platform; nothing is computed."""
+    """Returns the convolutions and products of a training step for `backend`; computes nothing."""
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     monkeypatch.setattr(mobilenet, "STAGES", mobilenet.STAGES[:2])
     config = tiny_run.config("")

@@ -1,4 +1,4 @@
-"""Configs that earlier versions stored: keys that came, went, or were renamed since."""
+"""Configs that earlier versions stored, with keys that were added, removed or renamed since."""
 
 import json
 
@@ -29,19 +29,19 @@ def test_a_config_comes_back_with_its_version_and_directory(config):
     assert (kept.version, kept.workdir) == (VERSION, "/runs/a")
 
 
-def test_a_config_without_an_origin_is_the_first_version_s(config):
+def test_a_config_without_an_origin_was_written_by_the_first_version(config):
     assert stored.from_json(stored.to_dict(config))[1:] == ("0.1.0", "")
 
 
 @pytest.mark.parametrize("key", ["data.flip", "train.patience", "optim.gamma", "test.batch_size"])
-def test_a_key_that_is_lacking_takes_its_default(config, key):
+def test_a_missing_key_gets_its_default(config, key):
     section, name = key.split(".")
     values = as_read(config)
     del values[section][name]
     assert stored.from_json(values).config[section][name] == config[section][name]
 
 
-def test_lacking_keys_that_follow_another_key_take_its_stored_value(config):
+def test_missing_keys_that_follow_another_key_get_its_stored_value(config):
     config.train.epochs = 9.0
     values = as_read(config)
     del values["test"]["clip_len"], values["val"]["size"], values["optim"]["decay_epochs"]
@@ -50,7 +50,7 @@ def test_lacking_keys_that_follow_another_key_take_its_stored_value(config):
 
 
 @pytest.mark.parametrize("key", ["compute", "init_from"])
-def test_a_lacking_key_without_a_section_takes_its_default(config, key):
+def test_a_missing_key_without_a_section_gets_its_default(config, key):
     values = as_read(config)
     del values[key]
     assert stored.from_json(values).config[key] == config[key]

@@ -246,7 +246,7 @@ def test_the_command_writes_the_report_of_the_newest_test(folder, capsys):
 
 
 def test_a_folder_without_a_run_and_damaged_files_are_named(folder):
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="contains no checkpoint"):
         report.make(str(folder))
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     (Path(directory) / "eval" / "test.npz").write_bytes(b"PK\x03\x04")

@@ -81,14 +81,14 @@ def test_a_run_is_loaded_from_its_directory_alone(run, config, state):
     assert first_parameter(found.variables) == 4
 
 
-def test_the_state_comes_back(run, config, state):
+def test_the_state_is_restored(run, config, state):
     with Checkpoints(str(run), config, NAMES, keep=2) as checkpoints:
         found, meta = checkpoints.restore(4, sharding.abstract(state, sharding.device_mesh()))
     assert (int(found.step), meta["bad"]) == (4, [4])
     jax.tree.map(np.testing.assert_array_equal, found, at(state, 4))
 
 
-def test_a_checkpoint_that_holds_an_iterator_as_older_ones_do_comes_back(run, config, state):
+def test_an_older_checkpoint_that_contains_an_iterator_is_restored(run, config, state):
     batches = iter(grain.MapDataset.range(7).to_iter_dataset().batch(2))
     with Checkpoints(str(run), config, NAMES, keep=2) as checkpoints:
         checkpoints.save_items(
@@ -170,7 +170,7 @@ def test_a_full_disk_keeps_the_checkpoints_before_and_room_lets_it_go_on(small_d
     assert checkpoint.load_run(str(small_disk)).step == 4
 
 
-def test_a_save_that_was_cut_off_is_passed_over(run):
+def test_a_save_that_was_cut_off_is_ignored(run):
     (run / "checkpoints" / "4" / digests.NAME).unlink()
     shutil.rmtree(run / "checkpoints" / "4" / "variables")
     assert checkpoint.load_run(str(run)).step == 2
@@ -192,7 +192,7 @@ def test_a_checkpoint_that_was_renamed_is_named_and_the_one_before_used(run):
     assert "9 is not used: it is the checkpoint of step 4" in lines[0]
 
 
-def test_an_empty_directory_of_a_step_is_passed_over(run):
+def test_an_empty_directory_of_a_step_is_ignored(run):
     (run / "checkpoints" / "6").mkdir()
     assert checkpoint.load_run(str(run)).step == 4
 
@@ -210,16 +210,16 @@ def test_restoring_an_older_checkpoint_makes_room_for_newer_ones(run, config, st
 def test_without_an_undamaged_checkpoint_nothing_is_loaded(run):
     damage(run, 2)
     damage(run, 4)
-    with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
+    with pytest.raises(InputError, match="all checkpoints of .* are damaged"):
         checkpoint.load_run(str(run), lambda line: None)
     for path in run.glob(f"checkpoints/*/{digests.NAME}"):
         path.unlink()  # one alone would be a first save that was cut off
-    with pytest.raises(InputError, match="no checkpoint of .* is undamaged"):
+    with pytest.raises(InputError, match="all checkpoints of .* are damaged"):
         checkpoint.newest_good(str(run), str)
 
 
 def test_a_directory_without_checkpoints_is_an_input_error(tmp_path):
-    with pytest.raises(InputError, match="holds no checkpoint"):
+    with pytest.raises(InputError, match="contains no checkpoint"):
         checkpoint.load_run(str(tmp_path))
 
 
@@ -233,7 +233,7 @@ def test_variables_alone_make_a_run_but_not_over_another(tmp_path, config, state
     checkpoint.save_run(str(tmp_path), config, state.variables, NAMES)
     found = checkpoint.load_run(str(tmp_path))
     jax.tree.map(np.testing.assert_array_equal, found.variables, state.variables)
-    with pytest.raises(InputError, match="holds a run already"):
+    with pytest.raises(InputError, match="contains a run already"):
         checkpoint.save_run(str(tmp_path), config, state.variables, NAMES)
 
 
@@ -273,5 +273,8 @@ def test_a_checkpoint_without_the_precise_statistics_of_its_config_says_so(tmp_p
         checkpoints.save(state, {})
     lines = []
     checkpoint.load_run(str(tmp_path), lines.append)
-    reason = "has no precise statistics (train.precise_bn_clips); those of training are used"
+    reason = (
+        "has no precise batch statistics (train.precise_bn_clips), so the running averages of"
+        " training are used"
+    )
     assert lines == [f"checkpoint 0 {reason}"]

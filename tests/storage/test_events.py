@@ -27,7 +27,7 @@ def test_scalars_come_back_with_step_and_name(tmp_path):
     assert found == [(5, "train/loss", 0.5), (5, "train/accuracy", 0.25)]
 
 
-def test_a_run_that_goes_on_says_from_which_step(tmp_path):
+def test_a_resumed_run_writes_its_first_step(tmp_path):
     with Events(str(tmp_path), 4):
         pass
     assert [e.step for e in read(tmp_path) if e.session_log.status] == [4]
@@ -42,7 +42,7 @@ def test_writing_needs_no_tensorflow(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_full_disk_is_told_of_unless_another_error_ends_the_run(tmp_path):
+def test_a_full_disk_is_reported_unless_another_error_ends_the_run(tmp_path):
     def run(error):
         with Events(str(tmp_path), 0) as events:
             events._writer.close = mock.Mock(side_effect=OSError(28, "full"))

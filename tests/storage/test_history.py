@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: what is written, what a run that goes on drops, and what a crash leaves."""
+"""`metrics.jsonl`: written lines, the lines that a resumed run drops, and those after a crash."""
 
 import json
 
@@ -20,14 +20,14 @@ def test_a_line_has_step_time_and_values(tmp_path):
     assert line == {"step": 3, "train/loss": 0.1, "train/accuracy": 1.0}
 
 
-def test_what_is_not_finite_is_null_and_no_point_of_a_curve(tmp_path):
+def test_a_value_that_is_not_finite_is_null_and_no_point_of_a_curve(tmp_path):
     written = History(str(tmp_path), 0)
     written.add(1, {"a": float("nan"), "b": float("-inf"), "c": 2.0})
     assert [lines(tmp_path)[0][name] for name in "abc"] == [None, None, 2.0]
     assert history.curves(str(tmp_path)) == {"c": {1: 2.0}}
 
 
-def test_a_run_that_goes_on_drops_what_came_after_its_checkpoint(tmp_path):
+def test_a_resumed_run_drops_the_lines_after_its_checkpoint(tmp_path):
     first = History(str(tmp_path), 0)
     for step in (3, 6, 9):
         first.add(step, {"train/loss": 1.0 / step})
@@ -59,7 +59,7 @@ def test_a_line_that_a_crash_cut_off_breaks_nothing(tmp_path, left):
     assert [line["step"] for line in lines(tmp_path)] == [4, 6]
 
 
-def test_what_is_dropped_goes_all_at_once(tmp_path, monkeypatch):
+def test_lines_are_removed_all_at_once(tmp_path, monkeypatch):
     written = History(str(tmp_path), 0)
     for step in (1, 2):
         written.add(step, {"a": 1.0})
@@ -78,7 +78,7 @@ def test_a_run_without_the_file_has_no_curves(tmp_path):
     assert history.curves(str(tmp_path)) == {}
 
 
-def test_a_place_without_room_is_named(tmp_path):
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
     written = History(str(tmp_path / "gone"), 0)
     with pytest.raises(InputError, match=r"gone/metrics.jsonl can't be written \(No such"):
         written.add(1, {"a": 1.0})

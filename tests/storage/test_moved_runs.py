@@ -1,4 +1,4 @@
-"""A run whose folder is moved, with its lists: it is tested and goes on in the new place."""
+"""A run that is moved with its lists can be tested and continued in the new place."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def test_another_list_is_another_run(trained, monkeypatch):
         train.main(["--config", "tiny.py", "--workdir", "runs/a", *flags])
 
 
-def test_a_list_that_is_nowhere_is_named_with_the_places_that_were_looked_at(moved, trained):
+def test_a_missing_list_is_named_with_the_places_that_were_tried(moved, trained):
     (moved / "lists" / "test.txt").unlink()
     with pytest.raises(InputError) as error:
         eval.main(["--workdir", str(moved / "runs" / "a")])

@@ -23,11 +23,13 @@ def test_the_same_config_goes_on(tmp_path):
     workdir.check(str(tmp_path), config(), STORED)
 
 
-def test_another_config_takes_over_where_no_checkpoint_was_finished(tmp_path):
+def test_another_config_may_take_a_directory_without_a_finished_checkpoint(tmp_path):
     workdir.claim(str(tmp_path), config())
     workdir.check(str(tmp_path), config(seed=1))
     (tmp_path / workdir.NAME).write_text('{"architectures": ["Other"]}')
-    with pytest.raises(InputError, match="config.json is no run's config; give another --workdir"):
+    with pytest.raises(
+        InputError, match="config.json is not the config of a run; give another --workdir"
+    ):
         workdir.check(str(tmp_path), config(seed=1))
 
 
@@ -38,13 +40,13 @@ def test_another_config_is_refused_by_its_first_differing_keys(tmp_path):
     with pytest.raises(InputError) as error:
         workdir.check(str(tmp_path), other, STORED)
     assert str(error.value) == (
-        f"{tmp_path} holds a run of another config: train.batch_size 8 there, 4 now, "
+        f"{tmp_path} contains a run of another config: train.batch_size 8 there, 4 now, "
         "train.seed 0 there, 1 now; give another --workdir"
     )
     assert (tmp_path / workdir.NAME).read_bytes() == before
 
 
-def test_the_config_of_a_checkpoint_counts_where_there_is_one(tmp_path):
+def test_the_config_of_a_checkpoint_counts_if_there_is_one(tmp_path):
     workdir.claim(str(tmp_path), config())
     (tmp_path / workdir.NAME).write_text("{")
     workdir.check(str(tmp_path), config(), STORED)
@@ -66,7 +68,7 @@ def test_keys_that_alter_neither_parameters_nor_batches_may_change(tmp_path):
     workdir.check(str(tmp_path), other, STORED)
 
 
-def test_a_schedule_that_ends_with_the_run_can_be_kept_where_the_run_is_longer(tmp_path):
+def test_the_schedule_can_be_kept_if_the_run_is_made_longer(tmp_path):
     kept = config()
     kept.optim = {"decay_epochs": 2.0}
     kept, longer = stored.from_json(stored.to_dict(kept)), config(epochs=5.0)
@@ -93,7 +95,7 @@ def test_a_damaged_config_is_named(tmp_path):
         workdir.check(str(tmp_path), config())
 
 
-def test_a_run_of_a_newer_version_is_told_where_its_keys_differ(tmp_path):
+def test_if_keys_differ_a_run_of_a_newer_version_is_named_as_such(tmp_path):
     values = stored.to_json(config(), str(tmp_path))
     values[stored.ORIGIN]["version"] = "99.0.0"
     kept = stored.from_json(values)

@@ -141,7 +141,7 @@ def test_weights_that_do_not_fit_are_refused(config, other):
 
 def test_a_file_in_place_of_a_run_is_refused(config, clips):
     config.init_from = str(clips / "train.txt")
-    with pytest.raises(InputError, match="train.txt is a file; `jaxaction convert` makes a run's"):
+    with pytest.raises(InputError, match="train.txt is a file, not a run's directory; .jaxaction"):
         begin(config)
 
 

@@ -298,7 +298,7 @@ def test_a_directory_of_another_config_stays_as_it_was(undisturbed, folder):
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
     _, err = finish(start(folder, workdir, "train.seed=1", "optim.learning_rate=0.1"), code=2)
     assert err == (
-        f"train.py: {workdir} holds a run of another config: optim.learning_rate 0.001 there, "
+        f"train.py: {workdir} contains a run of another config: optim.learning_rate 0.001 there, "
         "0.1 now, train.seed 0 there, 1 now; give another --workdir\n"
     )
     assert before == {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
@@ -312,7 +312,7 @@ LOST = (
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_checkpoint(folder):
     config = tiny_run.config(folder, log_every_steps=50)
-    config.optim.update(learning_rate=1e30, warmup_epochs=2.0, warmup_start=0.0)
+    config.optim.update(learning_rate=1e6, warmup_epochs=2.0, warmup_start=0.0)
     with pytest.raises(InputError, match=LOST):
         loop.train(config, str(folder / "nan"), str)
     run = checkpoint.load_run(str(folder / "nan"))
