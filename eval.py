@@ -7,7 +7,10 @@ stored config: another data set, another protocol. Prints the accuracies and wri
 the scores of every video, to DIR/eval/; an earlier result of another test is kept there.
 """
 
-from jaxaction.commands import entry, eval
+from jaxaction.runtime import early_interrupt
 
 if __name__ == "__main__":
+    early_interrupt.install()
+    from jaxaction.commands import entry, eval
+
     entry.run_main(eval.main)

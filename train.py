@@ -6,7 +6,10 @@ Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end
 DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
 """
 
-from jaxaction.commands import entry, train
+from jaxaction.runtime import early_interrupt
 
 if __name__ == "__main__":
+    early_interrupt.install()
+    from jaxaction.commands import entry, train
+
     entry.run_main(train.main)

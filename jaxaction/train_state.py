@@ -16,7 +16,7 @@ class TrainState:
     a step folds its key from the run's seed and its own number.
     """
 
-    step: jax.Array
+    step: Any
     params: Any
     batch_stats: Any
     opt_state: Any

@@ -20,10 +20,15 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
 import jax  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
-import tests.typecheck  # noqa: E402, F401 - the hook takes it as an attribute of `tests`
+import tests.typecheck  # noqa: E402
 
-# Each call checks its arguments and results against the annotations, shapes included.
-install_import_hook("jaxaction", "tests.typecheck.check")
+# Each call checks its arguments and results against the annotations, shapes included. What a
+# hostile pickle gives to functions of `torch_pickle` is of any type, and may take ages to print.
+_PACKAGE = Path(__file__).parents[1] / "jaxaction"
+_NAMES = [path.stem for path in _PACKAGE.iterdir() if path.stem != "interop"]
+_NAMES += [f"interop.{path.stem}" for path in (_PACKAGE / "interop").glob("*.py")]
+_CHECKED = [f"jaxaction.{name}" for name in _NAMES if name != "interop.pth"]
+install_import_hook(_CHECKED, "tests.typecheck.check")
 
 from jaxaction.runtime import host_memory  # noqa: E402
 from tests import memory  # noqa: E402
@@ -39,6 +44,13 @@ def freed_memory_is_not_kept():
     """A test that calls `run_main` here would have this process hold its peak until it ends."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host_memory, "keep_freed_memory", lambda: False)
+        yield
+
+
+@pytest.fixture
+def values_of_wrong_types():
+    """For tests of the messages that such values get: annotations are not checked meanwhile."""
+    with tests.typecheck.off():
         yield
 
 

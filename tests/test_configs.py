@@ -30,7 +30,7 @@ def module(family):
     return importlib.import_module(f"configs.{family}")
 
 
-# "slowfast:r50-4x16-k400" -> its row of VARIANTS, for those that follow a config of MMAction2's.
+# "slowfast:r50-4x16-k400" -> its row of VARIANTS, for all variants that follow an MMAction2 config.
 RECIPES = {
     f"{family}:{variant}": row
     for family in FAMILIES
@@ -52,7 +52,7 @@ def mmaction_recipe(name):
 
 
 def stage(recipe, pipeline, kind):
-    """The options of the transform of that kind (or kinds) in a pipeline of MMAction2."""
+    """Returns the options of the first transform of these types in an MMAction2 pipeline."""
     return next((x for x in recipe[f"{pipeline}_pipeline"] if x["type"] in kind), None)
 
 
@@ -61,7 +61,7 @@ def test_every_recipe_of_mmaction2_is_a_variant():
     assert len(RECIPES) == len(MODELS) == 43
 
 
-# Recipes of ours, for what MMAction2's don't use.
+# Our own recipes, with features that MMAction2's recipes don't use.
 OURS = (
     "tsm:r50-augmented-1x1x8-sthv2",
     "tsm:r50-directions-1x1x8-sthv2",
@@ -72,7 +72,7 @@ OURS = (
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, *RECIPES, *OURS])
-def test_config_holds_what_the_parts_take(name):
+def test_all_parts_accept_the_config(name):
     config = load(name)
     checks.check_numbers(config)
     build.protocol(config.val, "val")
@@ -83,7 +83,7 @@ def test_config_holds_what_the_parts_take(name):
     assert stored.from_dict(stored.to_dict(config)).to_dict() == config.to_dict()
 
 
-# Each shape that a recipe trains and tests with, once.
+# Together these have every shape of clip that a recipe trains or tests with.
 @pytest.mark.parametrize(
     "name",
     [*FAMILIES, "tsn:r50-dense-1x1x5-k400", "tsn:r50-5x1x3-k400-flow"]
@@ -126,7 +126,7 @@ def test_recipe_has_the_settings_of_mmaction2(name):
     assert config.train.batch_size == gpus * recipe["batch_size"]
     base = recipe["auto_scale_lr"].get("base_batch_size", config.train.batch_size)
     assert config.optim.reference_batch == base
-    shared = config.model.name == "r2plus1d"  # its norms are over all GPUs
+    shared = config.model.name == "r2plus1d"  # its batch norms average over all GPUs
     assert config.model.bn_group == (0 if shared else recipe["batch_size"])
 
 
@@ -155,7 +155,7 @@ def test_recipe_takes_the_training_clips_of_mmaction2(name):
     ]
 
 
-# By the number of scales and of places.
+# By the number of scales, and of positions (MMAction2's `num_fixed_crops`).
 TRAIN_CROPS = {
     (0, None): "random_resized",
     (2, None): "two_scale",
@@ -166,7 +166,7 @@ CROPS = {"CenterCrop": "center", "ThreeCrop": "three", "TenCrop": "ten"}
 
 
 def clip_len(config, frames):
-    """Frames on the axis t; a frame of flow is a stack of `clip_len` on the channels."""
+    """Returns the length of axis t; optical flow has `clip_len` frames in the channels instead."""
     segments = config.model.name in ("tsn", "tsm", "tsm_mobilenetv2")
     return frames["num_clips"] if segments else frames["clip_len"]
 
@@ -181,7 +181,8 @@ def test_recipe_takes_the_views_of_mmaction2(name, kind):
     size = crop["crop_size"]
     assert (protocol.crops, protocol.size) == (CROPS[crop["type"]], (size, size))
     assert protocol.average == ("score" if (kind, config.model.name) == ("test", "tsn") else "prob")
-    broken = name == "tsm:r50-1x1x16-sthv2" and kind == "test"  # takes 8 frames of 16 there
+    # MMAction2 tests this network of 16 frames with 8.
+    broken = name == "tsm:r50-1x1x16-sthv2" and kind == "test"
     assert protocol.clip_len == (16 if broken else clip_len(config, frames))
     if protocol.sampling == "dense":
         assert frames["type"] == "DenseSampleFrames" and protocol.num_clips == 10
@@ -213,7 +214,7 @@ def test_tsm_recipe_gives_every_parameter_the_group_of_mmaction2():
         assert groups[param] == pytest.approx(settings), param
 
 
-def test_recipes_of_ours_use_what_they_are_named_for():
+def test_our_own_recipes_use_the_features_in_their_names():
     plain = (0.0, 0.0, 0.0, (), 0.0, 1, 0)
     keys = ("mixup", "cutmix", "label_smoothing", "class_weights", "ema_decay", "accumulate")
     used = {}
@@ -226,7 +227,7 @@ def test_recipes_of_ours_use_what_they_are_named_for():
     assert (len(weights), sum(weights), weights[86], weights[0]) == (174, 180, 2, 1)
 
 
-def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
+def test_a_batch_in_eight_parts_on_one_gpu_is_the_recipe_for_eight_gpus():
     one, eight = load("i3d:r50-one-gpu-32x2x1-k400"), load("i3d:r50-32x2x1-k400")
     recipe = setup.build_recipe(one, devices=1)
     assert (recipe.accumulate, recipe.group_size) == (8, one.model.bn_group)
@@ -234,13 +235,13 @@ def test_eight_parts_on_one_gpu_are_the_recipe_on_eight():
     assert one.to_dict() == eight.to_dict()
 
 
-def test_a_large_batch_warms_up_over_its_clips():
+def test_the_warmup_of_a_large_batch_is_counted_in_clips():
     config = load("slowonly:r50-averaged-8x8-k400")
     _, schedule = setup.build_optimizer(config, steps_per_epoch=235)
     last = round(500_000 / 1024) - 1
     assert float(schedule(0)) == pytest.approx(0.1 * 1.6)
     before, peak = float(schedule(last - 1)), float(schedule(last))
-    assert before < peak == pytest.approx(1.6, rel=1e-3)  # the cosine has begun
+    assert before < peak == pytest.approx(1.6, rel=1e-3)  # the cosine decay has started
 
 
 @pytest.mark.parametrize(
@@ -253,7 +254,7 @@ def test_a_large_batch_warms_up_over_its_clips():
         ("slowfast:r101-remat-8x8-k400", {"remat": (1, 2)}, 0),
     ],
 )
-def test_variants_freeze_and_compute_again_what_their_names_say(name, fields, frozen):
+def test_variants_freeze_and_recompute_the_layers_in_their_names(name, fields, frozen):
     config = load(name)
     defaults = {"frozen_stages": -1, "norm_eval": False, "remat": ()}
     assert config.model.to_dict().items() >= (defaults | fields).items()
@@ -261,7 +262,7 @@ def test_variants_freeze_and_compute_again_what_their_names_say(name, fields, fr
     assert setup.build_optimizer(config, 10)
 
 
-def test_a_recipe_that_saves_memory_is_otherwise_the_same():
+def test_the_remat_recipe_is_otherwise_the_plain_one():
     saving, plain = load("slowfast:r101-remat-8x8-k400"), load("slowfast:r101-8x8-k400")
     plain.model.remat = (1, 2)
     assert saving.to_dict() == plain.to_dict()
@@ -318,7 +319,7 @@ def test_recipes_network_is_the_published_one(name):
 
 
 def with_defaults(backbone):
-    """A backbone with all its fields, those of its non-local blocks too."""
+    """Returns a backbone with all its fields, and one of its non-local blocks."""
     cfg = backbone.get("non_local_cfg", {})
     network = (SlowPath if "lateral_fields" in backbone else ResNet)(**backbone)
     return network.clone(non_local_cfg={}), NonLocal(**cfg)

@@ -1,4 +1,4 @@
-"""Runs that earlier versions wrote go on, evaluate and predict; `tests/versions` holds them."""
+"""Runs of earlier versions, from `tests/versions`, continue, evaluate and predict."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def unpacked(request, tmp_path_factory):
 
 @pytest.fixture
 def project(unpacked, tmp_path, monkeypatch):
-    """A copy of the folder, the current one now; the run's name; its probabilities in the test."""
+    """A copy of the folder, as the current one; the run's name; the probabilities of its test."""
     folder, name = unpacked
     copy = tmp_path / "project"
     shutil.copytree(folder, copy)
@@ -44,18 +44,18 @@ def probabilities(path):
 
 
 def arguments(folder, name, *more):
-    """The run's command line, as `train.py` got it."""
+    """Returns the run's command line, as `train.py` got it."""
     config, *flags = (folder / f"{name}.flags").read_text().split()
     return ["--config", str(ROOT / config), *flags, "--workdir", f"runs/{name}", *more]
 
 
-def test_a_run_goes_on_as_it_would_have_then(project, capsys):
+def test_a_run_continues_as_the_earlier_version_would(project, capsys):
     folder, name, _ = project
     train.main(arguments(folder, name, "--config.train.epochs=3"))
     assert f"{name} goes on after step 6 of 9 steps" in capsys.readouterr().out
     expected = probabilities(folder / "after" / f"{name}.npz")
     after = probabilities(folder / "runs" / name / "eval" / "test.npz")
-    # Three steps by another release of JAX: norms over few values make its rounding larger.
+    # Three steps of another JAX release; batch norms over few values enlarge rounding errors.
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-4)
     written = json.loads((folder / "runs" / name / "config.json").read_text())["written"]
     assert written == {"version": VERSION, "workdir": str(folder / "runs" / name)}
@@ -85,15 +85,15 @@ def test_the_best_weights_are_evaluated(project):
     assert best.shape == (6, 3)
 
 
-def test_a_run_predicts_what_its_test_found(project):
+def test_a_run_predicts_the_probabilities_of_its_test(project):
     _, name, expected = project
     predict = Predictor(f"runs/{name}")
     assert predict.labels == ("red", "green", "blue")
     prediction = predict("clips/test3.mp4").probs
-    np.testing.assert_allclose(prediction, expected[3], rtol=0, atol=1e-5)  # of another JAX
+    np.testing.assert_allclose(prediction, expected[3], rtol=0, atol=1e-5)  # as above
 
 
-def test_a_new_run_begins_with_an_earlier_version_s_weights(project, capsys):
+def test_a_new_run_starts_from_weights_of_an_earlier_version(project, capsys):
     folder, name, _ = project
     flags = arguments(folder, name, f"--config.init_from=runs/{name}", "--config.train.epochs=1")
     train.main([*flags, "--workdir", "runs/new"])

@@ -1,4 +1,4 @@
-"""A skipped test that `tests/skips.txt` doesn't name fails where skips are strict (`.ci/run`)."""
+"""With strict skips (`.ci/run`) a skipped test fails unless `tests/skips.txt` names it."""
 
 import types
 
@@ -13,7 +13,7 @@ REASON = "no Chromium or Chrome is installed"
 
 @pytest.fixture
 def outcome(monkeypatch):
-    """What becomes of a skip of a test with a reason."""
+    """A function that returns the outcome of a skipped test with a reason."""
 
     def outcome(nodeid, reason, strict="1"):
         monkeypatch.setenv("JAXACTION_STRICT_SKIPS", strict)
@@ -25,19 +25,19 @@ def outcome(monkeypatch):
     return outcome
 
 
-def test_a_skip_with_its_reason_stays_one(outcome):
+def test_a_named_skip_with_its_reason_stays_a_skip(outcome):
     assert outcome(NAMED, REASON) == "skipped"
 
 
-def test_another_test_and_another_reason_fail(outcome):
+def test_a_skip_of_another_test_or_for_another_reason_fails(outcome):
     assert outcome("tests/report/test_chart.py::test_page", REASON) == "failed"
     assert outcome(NAMED, "not today") == "failed"
 
 
-def test_every_skip_stays_one_unless_it_is_asked_for(outcome):
+def test_every_skip_stays_a_skip_unless_skips_are_strict(outcome):
     assert outcome(NAMED, "not today", strict="") == "skipped"
 
 
-def test_named_tests_are_there():
+def test_named_test_files_exist():
     for pattern, reason in conftest.skips_that_are_named():
         assert (ROOT / pattern.split("::")[0]).is_file() and reason

@@ -1,7 +1,7 @@
-"""The wheel, installed away from the repository: every command works there, with shipped configs.
+"""The wheel, installed outside the repository: its commands and configs work there.
 
-It is built from the sdist, so both hold what they should. Nothing needs a network: the fresh
-environment finds the dependencies in the one that runs the tests.
+It is built from the sdist, so the tests cover both. Nothing needs a network: the fresh environment
+takes the dependencies from the one that runs the tests.
 """
 
 import os
@@ -36,7 +36,7 @@ TINY = {
 }
 TINY_FLAGS = [f"--config.{key}={value}" for key, value in TINY.items()]
 
-# Without the repository, which PYTHONPATH may name: it must not stand in for what is installed.
+# PYTHONPATH may name the repository, which would be imported before the installed package.
 ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
 
@@ -61,12 +61,13 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(wheel):
-    """The console script of a fresh environment that the wheel is installed in."""
+    """The console script of a fresh environment with the wheel."""
     environment = wheel.parent.parent / "environment"
     venv.create(environment, with_pip=False)
     python = environment / "bin" / "python"
     pip = (sys.executable, "-m", "pip", "--python", python, "install", "--no-index", "--no-deps")
     run(*pip, wheel, check=True)
+    # A .pth file adds a folder to the path: here the one with the dependencies.
     (site_packages,) = environment.glob("lib/*/site-packages")
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return environment / "bin" / "jaxaction"
@@ -81,7 +82,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def jaxaction(installed, folder):
-    """Runs a command in another folder than the repository's and returns what it printed."""
+    """A function that runs a command outside the repository and returns its output."""
 
     def output(*argv):
         done = run(installed, *argv, cwd=folder)
@@ -96,7 +97,7 @@ def files(folder: Path) -> set[str]:
     return {str(name) for name in names if "__pycache__" not in name.parts}
 
 
-def test_wheel_holds_the_package_and_the_configs_in_it(wheel):
+def test_wheel_contains_the_package_and_its_configs(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     tops = {name.split("/")[0] for name in names}
     assert {top.rpartition(".")[2] for top in tops} == {"jaxaction", "dist-info"}

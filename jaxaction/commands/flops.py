@@ -1,40 +1,46 @@
-"""Multiply-accumulates of a network, layer by layer, from shapes alone: `jaxaction flops`.
+"""`jaxaction flops`: the multiply-accumulates of a network, layer by layer, from shapes alone.
 
-One multiply-add is one MAC and two FLOPs. Counted are convolutions, dense layers and the two
-products of each non-local block; norms, activations, poolings, softmax and biases are not. A
-convolution counts as a plain one, zeros of its padding included, whatever operations `conv3d`
-computes it with.
+One multiply-add is one MAC and two FLOPs. The count has convolutions, dense layers and the two
+products of each non-local block. It leaves out norms, activations, poolings, softmax and biases. A
+convolution counts as a plain one, with the zeros of its padding, in whatever form `conv3d` computes
+it. The "FLOPs" in MMAction2's README are MACs of the backbone, with its norms.
 """
 
 import argparse
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.linen.module import InterceptorContext
 from flax.traverse_util import flatten_dict
 
 from jaxaction.config import build, checks, flags
 from jaxaction.errors import InputError
+from jaxaction.models.contract import VideoModel
 from jaxaction.models.non_local import NonLocal
 from jaxaction.models.ops.conv3d import Conv3d
 
+# The modules with counted products, and the kind of their layers.
 KINDS = {Conv3d: "conv", nn.Dense: "dense", NonLocal: "matmul"}
+# backbone/conv1 or backbone/layer3; in SlowFast backbone/slow_path/layer3.
 STAGE = re.compile(r"backbone(/(slow|fast)_path)?/(conv|layer)\d")
 
-Shape = tuple[int, ...]
-_Path = tuple[str, ...]
+Shape: TypeAlias = tuple[int, ...]
+Network: TypeAlias = nn.Module | VideoModel
+_Path: TypeAlias = tuple[str, ...]  # of a module: ("backbone", "layer1", "0", "conv1", "conv")
+_Params: TypeAlias = Mapping[_Path, jax.ShapeDtypeStruct]
 
 
 class Layer(NamedTuple):
     """A convolution ("conv"), a dense layer ("dense") or a product of activations ("matmul").
 
-    `kernel` is `[kt, kh, kw, c / groups, k]` or `[c, k]`, for a product the right factor of one
-    clip. `output` has all clips. `parameters` are those of the kernel and the bias.
+    `kernel` is `[kt, kh, kw, c / groups, k]` or `[c, k]`; for a product it is the right factor's
+    shape in one clip. `output` is for all clips. `parameters` counts the kernel and the bias.
     """
 
     path: str
@@ -45,17 +51,17 @@ class Layer(NamedTuple):
 
     @property
     def macs(self) -> int:
-        """Of all clips: the numbers behind one output, times the outputs."""
+        """MACs for all clips: the factors behind one output value, times the output values."""
         return math.prod(self.kernel[:-1]) * math.prod(self.output)
 
 
 class Count(NamedTuple):
-    """A network's layers in the order in which they end, and what it is made of.
+    """A network's layers in the order in which they finish, its stages and its parameters.
 
-    A non-local block's products come after its convolutions. `stages` are the outputs
-    `[n, t, h, w, c]` of the stem and each stage under the module's path; a pooling beside a module
-    (the stem's, the one after I3D's `layer1`) is not in its output.
-    `parameters` are all that are trained, those of norms included.
+    A non-local block's products come after its convolutions. `stages` maps the module paths of the
+    stem and of each stage to their output shapes `[n, t, h, w, c]`. A pooling that follows a module
+    (after the stem, after I3D's `layer1`) is not in that module's output. `parameters` counts the
+    trainable ones, those of norms included.
     """
 
     layers: tuple[Layer, ...]
@@ -68,7 +74,7 @@ class Count(NamedTuple):
 
     @property
     def macs_without_head(self) -> int:
-        """Without the classifier, the rows under `cls_head`."""
+        """MACs without the classifier, which is everything under `cls_head`."""
         return sum(layer.macs for layer in self.layers if not layer.path.startswith("cls_head/"))
 
 
@@ -78,17 +84,17 @@ class _Call(NamedTuple):
     output: Shape
 
 
-def count(model: nn.Module, clip_shape: Shape) -> Count:
-    """Counts the forward pass of clips of shape `[n, t, h, w, c]`; nothing is computed.
+def count(model: Network, clip_shape: Shape) -> Count:
+    """Returns the count for a forward pass of clips of shape `[n, t, h, w, c]`, from shapes alone.
 
     ValueError, mostly InputError, for a shape or a field that the model can't take.
     """
     if min(clip_shape, default=0) < 1:
         raise InputError(f"a clip of shape {list(clip_shape)} is empty; give each axis 1 or more")
-    calls = {}
+    calls: dict[_Path, _Call] = {}
     with nn.intercept_methods(partial(_record_call, calls)):
         variables = _abstract_variables(model, clip_shape)
-    params = flatten_dict(variables["params"])
+    params = cast(_Params, flatten_dict(variables["params"]))
     stages = {"/".join(path): call.output for path, call in calls.items()}
     return Count(
         tuple(row for path in calls for row in _layers(path, calls, params)),
@@ -97,30 +103,44 @@ def count(model: nn.Module, clip_shape: Shape) -> Count:
     )
 
 
-def xla_flops(model: nn.Module, clip_shape: Shape) -> float:
-    """The FLOPs that XLA counts in the same forward pass, lowered for this platform.
+def xla_flops(model: Network, clip_shape: Shape) -> float:
+    """Returns the FLOPs that XLA counts in the same forward pass on this platform, or NaN.
 
-    They have norms, activations and poolings in them, but no products with padding, and fewer
-    products where `conv3d` takes Winograd's. NaN where XLA doesn't count: JAX 0.10 does on CPUs
-    only.
+    XLA includes norms, activations and poolings, and leaves out products with padding. It counts
+    fewer products where `conv3d` takes Winograd's form. JAX 0.10 has a count on CPUs only.
     """
     forward = jax.jit(lambda variables, clip: model.apply(variables, clip, False))
     clip = jax.ShapeDtypeStruct(clip_shape, jnp.float32)
     costs = forward.lower(_abstract_variables(model, clip_shape), clip).cost_analysis()
-    if isinstance(costs, list | tuple):  # one a program, in other releases of JAX
+    if isinstance(costs, list | tuple):  # other releases of JAX return a list, one item a program
         costs = costs[0] if costs else None
     return float((costs or {}).get("flops", math.nan))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `jaxaction flops`, without the config's keys."""
-    parser.add_argument("--config", required=True, metavar="FILE[:VARIANT]")
-    parser.add_argument("--size", type=int, help="pixels of a side (the config's)")
-    parser.add_argument("--layers", action="store_true", help="print every layer, too")
+    """Adds the arguments of `jaxaction flops`, without the config's keys."""
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="a config file, or the name of a shipped config (`jaxaction zoo` lists them)",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="height and width of the clip in pixels (default: data.size of the config)",
+    )
+    parser.add_argument(
+        "--layers", action="store_true", help="also print every layer: shapes and MACs in millions"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the count of one clip of the config."""
+    """Prints the count for one training clip of the config; returns the exit code.
+
+    InputError for a config or a size that the network can't take.
+    """
     if args.size is not None and args.size < 1:
         raise InputError(f"--size {args.size} is no number of pixels; give 1 or more")
     config = flags.apply_overrides(
@@ -132,6 +152,7 @@ def main(args: argparse.Namespace) -> int:
     model, clip_shape = build.model(config), build.clip_shape(config)
     try:
         counted = count(model, clip_shape)
+    # Flax and JAX raise ValueError for shapes that don't fit; here the user chose the shapes.
     except ValueError as error:
         raise InputError(str(error)) from error
     print(f"{config.model.name} ({args.config}), a clip {shape_text(clip_shape)}\n")
@@ -142,26 +163,34 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _abstract_variables(model: nn.Module, clip_shape: Shape) -> dict[str, Any]:
-    """Shapes and types of what a pass of such clips initialises."""
+def _abstract_variables(model: Network, clip_shape: Shape) -> Mapping[str, Mapping[str, object]]:
+    """Returns the shapes and types of the variables that a pass of such clips initialises."""
     return jax.eval_shape(
         lambda: model.init(jax.random.key(0), jnp.zeros(clip_shape, jnp.float32), False)
     )
 
 
-def _record_call(calls: dict[_Path, _Call], call, args, kwargs, context):
-    """Puts a module's call into `calls` under its path when it ends; for `intercept_methods`.
+def _record_call(
+    calls: dict[_Path, _Call],
+    call: Callable[..., object],
+    args: tuple,
+    kwargs: Mapping[str, object],
+    context: InterceptorContext,
+) -> object:
+    """Runs a module's method and records `__call__` under the module's path.
 
-    Modules that return several arrays, such as SlowFast's backbone, are left out.
+    An interceptor for `nn.intercept_methods`. It leaves out modules that return several arrays,
+    such as SlowFast's backbone.
     """
     output = call(*args, **kwargs)
     if context.method_name == "__call__" and isinstance(output, jax.Array):
         kind = KINDS.get(type(context.module), "")
+        # Recorded after the call, so that children come before their parent.
         calls[context.module.path] = _Call(kind, args[0].shape, output.shape)
     return output
 
 
-def _layers(path: _Path, calls: Mapping[_Path, _Call], params: Mapping[_Path, Any]) -> list[Layer]:
+def _layers(path: _Path, calls: Mapping[_Path, _Call], params: _Params) -> list[Layer]:
     call = calls[path]
     if call.kind == "matmul":
         return _non_local_products(path, calls)
@@ -173,9 +202,10 @@ def _layers(path: _Path, calls: Mapping[_Path, _Call], params: Mapping[_Path, An
 
 
 def _non_local_products(path: _Path, calls: Mapping[_Path, _Call]) -> list[Layer]:
-    """A non-local block's queries times keys, and the weights from that times values.
+    """Returns a non-local block's two products: queries x keys, and attention weights x values.
 
-    There are as many keys as values; without a convolution for them the queries are the input.
+    Wang et al. 2018 (non-local networks), section 3.2. There are as many keys as values. The mode
+    "gaussian" has no convolution `theta`: its queries are the block's input.
     """
     (n, *positions, c), values = calls[path].input, calls[*path, "g"].output
     if (*path, "theta") in calls:
@@ -188,12 +218,12 @@ def _non_local_products(path: _Path, calls: Mapping[_Path, _Call]) -> list[Layer
     ]
 
 
-def _total_size(arrays: Iterable[Any]) -> int:
+def _total_size(arrays: Iterable[jax.ShapeDtypeStruct]) -> int:
     return sum(x.size for x in arrays)
 
 
 def summary(counted: Count) -> str:
-    """Lines with the stages' shapes, the products and the parameters."""
+    """Returns lines with the stages' shapes, the MACs with and without head, and the parameters."""
     with_head, without = (
         f"{macs / 1e9:.2f} GMACs ({2 * macs / 1e9:.2f} GFLOPs)"
         for macs in (counted.macs, counted.macs_without_head)
@@ -224,8 +254,8 @@ def _table(counted: Count) -> str:
     return align_columns([("path", "kind", "kernel", "output", "MMACs"), *rows])
 
 
-def align_columns(rows: list[tuple[str, ...]]) -> str:
-    """Rows as lines, each column as wide as its widest cell."""
+def align_columns(rows: Sequence[tuple[str, ...]]) -> str:
+    """Returns the rows as lines of text, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = (
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -235,5 +265,5 @@ def align_columns(rows: list[tuple[str, ...]]) -> str:
 
 
 def shape_text(shape: Shape) -> str:
-    """1x8x224x224x3."""
+    """Returns a shape as in `1x8x224x224x3`."""
     return "x".join(map(str, shape))

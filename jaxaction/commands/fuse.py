@@ -1,7 +1,7 @@
-"""One result of several runs, as of RGB and optical flow: `jaxaction fuse`.
+"""`jaxaction fuse`: averages the test results of several runs, such as RGB and optical flow.
 
 Late fusion of two streams (Simonyan and Zisserman 2014): the weighted mean of the runs'
-probabilities for every video. Runs are taken as `eval.py` left them, in `DIR/eval/SPLIT.npz`.
+probabilities for every video. It reads the files that `eval.py` wrote, `DIR/eval/SPLIT.npz`.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from jaxaction.data import labels
 from jaxaction.errors import InputError
@@ -17,20 +18,42 @@ from jaxaction.evaluation import results
 from jaxaction.evaluation.evaluate import Evaluation
 from jaxaction.evaluation.results import Result, read
 
-ENDING = re.compile(r"\.[A-Za-z]\w{1,3}$")  # .mp4, which a folder of the same video's flow lacks
+# The flow of a.mp4 lies in a folder a, so its id has no ending.
+ENDING = re.compile(r"\.[A-Za-z]\w{1,3}$")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `jaxaction fuse`."""
+    """Adds the arguments of `jaxaction fuse`."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's directory, or a .npz file")
-    parser.add_argument("--weights", nargs="+", type=float, help="a number a run (1 each)")
-    parser.add_argument("--split", default="test", help="DIR/eval/SPLIT.npz is read (test)")
-    parser.add_argument("--common", action="store_true", help="leave out what not all runs have")
-    parser.add_argument("--out", metavar="FILE.npz", help="write the fused result, as eval.py does")
+    parser.add_argument(
+        "--weights",
+        nargs="+",
+        type=float,
+        metavar="W",
+        help="the weight of each run in the mean, 0 or more, in the order of the runs (default: 1)",
+    )
+    parser.add_argument(
+        "--split",
+        default="test",
+        help="read DIR/eval/SPLIT.npz from each run's directory (default: test)",
+    )
+    parser.add_argument(
+        "--common",
+        action="store_true",
+        help="leave out videos that not all runs have (default: stop at the first one)",
+    )
+    parser.add_argument(
+        "--out",
+        metavar="FILE.npz",
+        help="write the fused result to a new file, in the format of eval.py (default: print only)",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints each run's accuracy and that of all together."""
+    """Prints the accuracy of each run and of their mean; returns the exit code.
+
+    InputError for results that can't be read or don't match.
+    """
     if len(args.runs) < 2:
         raise InputError(f"{args.runs[0]} alone can't be fused; give two runs or more")
     weights = check_weights(args.weights or [1.0] * len(args.runs), len(args.runs))
@@ -39,6 +62,7 @@ def main(args: argparse.Namespace) -> int:
     matched, num_left_out = match_videos([read(run, args.split) for run in args.runs], args.common)
     fused = fuse(matched, weights)
     for result, weight in zip(matched, weights, strict=True):
+        # A summary ends with the mean over classes (or mAP over videos) and the accuracies.
         *_, class_mean, accuracy = results.summary(args.split, result.test).splitlines()
         print(f"{result.name}, weight {weight:g}: {accuracy}, {class_mean}")
     if num_left_out:
@@ -51,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def check_weights(weights: list[float], count: int) -> list[float]:
-    """The weights as given; InputError unless there is one for each run and a mean of them."""
+    """Returns the weights; InputError unless there is one for each run and their sum is above 0."""
     if len(weights) != count:
         raise InputError(f"--weights gives {len(weights)} numbers for {count} runs; give {count}")
     if not all(0 <= weight < math.inf for weight in weights) or not sum(weights):
@@ -61,7 +85,7 @@ def check_weights(weights: list[float], count: int) -> list[float]:
 
 
 def check_out(path: Path) -> None:
-    """InputError for a place where no result can be written, before anything is read."""
+    """Raises InputError for a file that can't be written, before the results are read."""
     if path.suffix != ".npz":
         raise InputError(f"--out {path}: the result is a .npz file; name it {path}.npz")
     if path.exists():
@@ -71,15 +95,16 @@ def check_out(path: Path) -> None:
 
 
 def match_videos(runs: list[Result], common: bool) -> tuple[list[Result], int]:
-    """The results with the same videos in the first one's order, and how many were left out.
+    """Returns the results with the same videos in the first run's order, and how many it left out.
 
-    Videos are matched by their ids; where no id is the same, by ids without a file's ending, since
-    the frames of a.mp4 lie in a folder a. InputError, naming the first, for a video that is not in
-    all of them (unless `common`), one that is there twice, and for labels that differ.
+    Videos match by their ids. If the runs share no id, they match by ids without a file's ending.
+    InputError names the first video that not all runs have (unless `common`), that is in a run
+    twice, or that has different labels.
     """
     for result in runs[1:]:
         _check_classes(runs[0], result)
     keys = [result.test.ids for result in runs]
+    # Endings count as long as any id matches: a.mp4 and a.avi may be two videos.
     if not set.intersection(*map(set, keys)):
         keys = [tuple(ENDING.sub("", id) for id in ids) for ids in keys]
     rows_by_key = [_rows_by_key(result, ids) for result, ids in zip(runs, keys, strict=True)]
@@ -102,7 +127,11 @@ def match_videos(runs: list[Result], common: bool) -> tuple[list[Result], int]:
 
 
 def fuse(runs: list[Result], weights: list[float]) -> Result:
-    """The weighted mean of the probabilities of matched results, as scores and as probs."""
+    """Returns the weighted mean of the probabilities of matched results, as `scores` and `probs`.
+
+    `weights` has a number from 0 on for each run.
+    """
+    # In float64, so that the mean is rounded only once.
     rows = np.average([result.test.probs.astype(np.float64) for result in runs], 0, weights)
     rows = rows.astype(np.float32)
     names = [f"{result.name} x {weight:g}" for result, weight in zip(runs, weights, strict=True)]
@@ -114,6 +143,7 @@ def fuse(runs: list[Result], weights: list[float]) -> Result:
         probs=rows,
         unreadable=tuple(dict.fromkeys(id for result in runs for id in result.test.unreadable)),
     )
+    # A list without names has numbers for names, so the run with the most other names wins.
     return Result("", test, max((result.label_names for result in runs), key=_count_spoken_names))
 
 
@@ -156,6 +186,7 @@ def _check_classes(first: Result, second: Result) -> None:
         raise InputError(f"{both}; fuse runs on the same classes")
     names = (first.label_names, second.label_names)
     if labels.differing_labels(*names):
+        # The first prefix that differs ends with the label to name.
         where = next(
             i for i in range(len(names[0])) if labels.differing_labels(*(n[: i + 1] for n in names))
         )
@@ -169,18 +200,18 @@ def _check_labels(first: Result, second: Result) -> None:
     differ = first.test.labels != second.test.labels
     rows = np.flatnonzero(differ.any(axis=1) if first.test.multi_label else differ)
     if len(rows):
-        labels = [result.test.labels[rows[0]] for result in (second, first)]
+        theirs, ours = (_label(result.test.labels[rows[0]]) for result in (second, first))
         raise InputError(
             f"{len(rows)} videos have other labels in {second.name} than in {first.name}, first "
-            f"{first.test.ids[rows[0]]}: {_label(labels[0])} and {_label(labels[1])}; test the same"
-            " list"
+            f"{first.test.ids[rows[0]]}: {theirs} and {ours}; test both on the same list"
         )
 
 
-def _label(label: np.ndarray) -> str:
+def _label(label: np.integer | Float[np.ndarray, " k"]) -> str:
+    """Returns a label's number, or the numbers of all classes of a multi-label video."""
     return str(label) if label.ndim == 0 else " ".join(map(str, np.flatnonzero(label)))
 
 
 def _count_spoken_names(names: tuple[str, ...]) -> int:
-    """How many labels have a name that is not their number."""
+    """Returns how many labels have a name that is not their number."""
     return sum(name != str(i) for i, name in enumerate(names))

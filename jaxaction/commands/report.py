@@ -1,4 +1,4 @@
-"""`jaxaction report`: makes a run's `report.html` again."""
+"""`jaxaction report`: writes a run's `report.html` again."""
 
 import argparse
 
@@ -6,11 +6,15 @@ from jaxaction import report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `jaxaction report`."""
-    parser.add_argument("workdir", metavar="WORKDIR", help="the directory of a training run")
+    """Adds the arguments of `jaxaction report`."""
+    parser.add_argument(
+        "workdir",
+        metavar="WORKDIR",
+        help="the directory of a training run; its report.html is replaced",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Makes the report from all that the run has measured, and from its newest test."""
+    """Writes the report from the run's curves and its newest test, and prints its path."""
     print(report.make(args.workdir))
     return 0

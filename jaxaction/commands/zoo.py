@@ -1,8 +1,8 @@
-"""The shipped configs' variants, their cost and published accuracy, and copies: `jaxaction zoo`.
+"""`jaxaction zoo`: the shipped configs, with their cost and published accuracy, and copies of them.
 
-The counts come from `zoo_figures.json`, under the fields that they depend on, since counting all
-networks takes a minute; one that the file lacks is counted when it is asked for.
-`jaxaction zoo --write` counts all again.
+Counting all networks takes a minute, so `zoo_figures.json` keeps the counts, each under the fields
+that it depends on. A network that the file lacks is counted on demand. `jaxaction zoo --write`
+counts all again.
 """
 
 import argparse
@@ -31,23 +31,25 @@ LEGEND = """\
 train: segments, or frames x interval of a clip; test: segments (tsn, tsm) or clips x crops;
 params in millions; GMACs of one test clip (tsn, tsm: of all its segments), with and without head.
 top-1 and top-5 (in percent) and the file are those that MMAction2 published, not measured here."""
+KEYS = "docs/config.md explains every key:"
 COUNTED = ("params", "224", "no head", "256", "no head")
-HEADINGS = ("name", "train", "test", *COUNTED, "top-1", "top-5", "file")
-# What stands above these headings.
+HEADINGS: tuple[str, ...] = ("name", "train", "test", *COUNTED, "top-1", "top-5", "file")
+# A second line above these headings.
 OVER = {
     "224": "GMACs, 224x224",
     "256": "GMACs, 256x256",
     "top-1": "published by MMAction2, not measured here",
 }
 
+# Fields of a model that change neither its parameters nor its products.
 _NO_EFFECT = {"dropout", "init_std", "bn_group", "norm_eps", "zero_init_residual"}
 _NO_EFFECT |= {"frozen_stages", "norm_eval", "partial_bn", "remat"}
 
 
 class Figures(NamedTuple):
-    """A network's parameters, and the multiply-accumulates of one clip of 224x224 and 256x256.
+    """A network's number of parameters, and its MACs for one test clip of 224x224 and 256x256.
 
-    `headless` leaves out the classifier. The clip has the frames of `config.test`.
+    `headless` leaves out the classifier. The clip has `config.test.clip_len` frames.
     """
 
     parameters: int
@@ -58,7 +60,7 @@ class Figures(NamedTuple):
 
 
 def network(config: ConfigDict) -> str:
-    """What the figures of a config depend on, as text: the model's fields and the clip."""
+    """Returns as text all that a config's figures depend on: the model's fields and the clip."""
     fields = stored.tuples(config.model.to_dict())
     name, keys = fields.pop("name"), sorted(fields.keys() - _NO_EFFECT)
     words = (f"{key}={fields[key]}" for key in keys)
@@ -68,13 +70,14 @@ def network(config: ConfigDict) -> str:
 def figures(
     configs: Iterable[ConfigDict], known: Mapping[str, Figures] | None = None
 ) -> dict[str, Figures]:
-    """The figures under the `network` of each config.
+    """Returns the figures of the configs, under their `network` texts.
 
-    What is not `known` (None: from the file) is counted, in one to five seconds each, and said on
-    stderr.
+    Counts each network that is not in `known` (None: not in the file), which takes one to five
+    seconds, and prints a line about it to stderr.
     """
     known = kept_figures() if known is None else known
-    counts = {}
+    counts: dict[str, Figures] = {}
+    # Many variants share a network; a dict of them counts it once.
     for text, config in {network(config): config for config in configs}.items():
         if text not in known:
             print(f"counting {text}", file=sys.stderr, flush=True)
@@ -83,26 +86,34 @@ def figures(
 
 
 def kept_figures() -> dict[str, Figures]:
-    """What `jaxaction zoo --write` has kept, under each `network`."""
+    """Returns the figures that `jaxaction zoo --write` has stored, under their `network` texts."""
     rows = json.loads(FILE.read_text()) if FILE.is_file() else {}
     return {text: Figures(**row) for text, row in rows.items()}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `jaxaction zoo`."""
+    """Adds the arguments of `jaxaction zoo`."""
     which = parser.add_mutually_exclusive_group()
-    text = "list one family (tsm), or describe one variant (tsm:r50-1x1x8-k400)"
+    text = (
+        "list one family (tsm), or describe one variant (tsm:r50-1x1x8-k400) with all values of its"
+        " config; MMAction2's name of a config does as well (default: list all variants)"
+    )
     which.add_argument("name", nargs="?", default="", metavar="NAME", help=text)
-    text = "count all networks again and keep that in the package (a minute; after a new variant)"
+    text = "for developers, after a new variant: count all networks again (a minute) and store that"
     which.add_argument("--write", action="store_true", help=text)
-    text = "write the config NAME, with every value, to a new file, to be changed"
+    text = "write the config NAME with all its values to a new file, for you to change"
     parser.add_argument("--copy", metavar="FILE.py", help=text)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Lists all variants, describes or copies one, or writes the file of figures."""
+    """Lists all variants, describes or copies one, or writes the file of figures; returns 0.
+
+    InputError for an unknown name and for a copy that can't be written.
+    """
     if args.copy and not args.name:
-        raise InputError(f"--copy {args.copy}: of which config? write NAME --copy {args.copy}")
+        raise InputError(
+            f"--copy {args.copy}: the config's name is missing; write NAME --copy {args.copy}"
+        )
     rows = shipped.variants()
     name = _nearest(args.name, rows) if args.name else ""
     family = name in shipped.FAMILIES
@@ -119,20 +130,22 @@ def main(args: argparse.Namespace) -> int:
         _write(figures(configs.values(), {}))
         return 0
     text = _fit(table(listed, configs))
-    print(f"{LEGEND}\n\n{text}\n\n`jaxaction zoo NAME` prints one in full.")
+    print(f"{LEGEND}\n\n{text}\n\n`jaxaction zoo NAME` prints one with all its values.")
     return 0
 
 
 def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str:
-    """A line a variant under two of headings, families apart."""
+    """Returns a line for each variant below two lines of headings; an empty line ends a family."""
     counts = figures(configs.values())
-    cells, last = [HEADINGS], ""
+    cells: list[tuple[str, ...]] = [HEADINGS]
+    last = ""
     for name, row in rows.items():
         family = name.split(":")[0]
         cells += [] if family == last else [("",) * len(HEADINGS)]
         cells.append((name, *_cells(row, configs[name], counts[network(configs[name])])))
         last = family
     lines = flops.align_columns(cells)
+    # The headings are in the first line, so that an index into the text is a column.
     over = ""
     for heading, text in OVER.items():
         over = over.ljust(lines.index(heading)) + text
@@ -140,7 +153,7 @@ def table(rows: Mapping[str, Variant], configs: Mapping[str, ConfigDict]) -> str
 
 
 def describe(name: str, row: Variant) -> str:
-    """All of a variant: its row, its stages' shapes in a test, and every value of its config."""
+    """Returns all about a variant: its row, its stages' shapes in a test, its config's values."""
     config = _config(name)
     counts = figures([config])[network(config)]
     test = build.protocol(config.test)
@@ -157,11 +170,11 @@ def describe(name: str, row: Variant) -> str:
         ("at 256x256", _gmacs(counts.macs_256, counts.headless_256)),
     ]
     stages = f"one clip of the test, {flops.shape_text(clip)}\n{flops.summary(counted)}"
-    return f"{name}\n\n{flops.align_columns(facts)}\n\n{stages}\n\n{settings(config)}"
+    return f"{name}\n\n{flops.align_columns(facts)}\n\n{stages}\n\n{KEYS}\n{settings(config)}"
 
 
 def settings(config: ConfigDict) -> str:
-    """`--config.key=value` of every value, as a shell takes it."""
+    """Returns a line `--config.key=value` for every value, quoted for a shell."""
     values = (
         (key, functools.reduce(operator.getitem, key.split("."), config))
         for key in flags.flatten(config)
@@ -170,14 +183,16 @@ def settings(config: ConfigDict) -> str:
 
 
 def _nearest(text: str, names: Mapping[str, Variant]) -> str:
-    """The family or variant that `text` names: our name, the file's, or MMAction2's name.
+    """Returns the family or variant that `text` names: by our name, a file, or MMAction2's name.
 
-    InputError lists the variants that begin so, are like it, or are of its family.
+    For an unknown name InputError lists the variants that begin with it, are similar to it, or
+    belong to its family.
     """
     named = [name for name, row in names.items() if row.mmaction_name == Path(text).stem]
     if named:
         return named[0]
     file, variant = flags.split_variant(text)
+    # In a clone a shell completes configs/tsm.py, which is the config `tsm`.
     if Path(file).parent.name == shipped.folder().name:
         file = Path(file).stem
     name = f"{file}:{variant}" if variant else file
@@ -211,7 +226,8 @@ def _write(counts: Mapping[str, Figures]) -> None:
 
 
 def _cells(row: Variant, config: ConfigDict, counts: Figures) -> tuple[str, ...]:
-    """The columns after the name, numbers aligned."""
+    """Returns the columns after the name, numbers aligned."""
+    # `align_columns` aligns to the left, so numbers get a fixed width here.
     macs = tuple(f"{value / 1e9:6.2f}" for value in counts[1:])
     test = _views(build.protocol(config.test))
     params = f"{counts.parameters / 1e6:6.2f}"
@@ -228,7 +244,7 @@ def _train(config: ConfigDict) -> str:
 
 
 def _views(protocol: Protocol) -> str:
-    """10x3, dense 10x3, or of segments 8x10, twice 8x3."""
+    """Returns the test's views: clips x crops (dense 10x3), or segments x crops (twice 8x3)."""
     crops = protocol.shape[0] // protocol.num_clips
     if protocol.sampling == "segments":
         return f"{'twice ' if protocol.num_clips == 2 else ''}{protocol.clip_len}x{crops}"
@@ -236,7 +252,7 @@ def _views(protocol: Protocol) -> str:
 
 
 def _tops(row: Variant) -> tuple[float, float]:
-    """MMAction2's accuracies; 0 for what isn't its network."""
+    """Returns MMAction2's top-1 and top-5 in percent; 0 for a network that isn't MMAction2's."""
     return (row.top1, row.top5) if row.mmaction_name else (0.0, 0.0)
 
 
@@ -252,7 +268,7 @@ def _gmacs(macs: int, headless: int) -> str:
 
 
 def _fit(text: str) -> str:
-    """Lines cut at the terminal's width, marked by …; elsewhere (`| less -S`) as they are."""
+    """Cuts lines at a terminal's width and marks the cut by …; a pipe or a file gets them whole."""
     if not sys.stdout.isatty():
         return text
     width = shutil.get_terminal_size().columns

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 import jaxaction
-from jaxaction import data, models
+from jaxaction import data, files, models
 from jaxaction.config import stored
 from jaxaction.data.protocol import check_protocol
 from jaxaction.errors import InputError
@@ -68,7 +68,8 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     if section.source == "tfds":
         name = section[f"{split}_split"]
         features = (section.video_feature, section.label_feature)
-        videos = data.tfds_source(section.name, name, section.data_dir, *features)
+        folder = files.expand(section.data_dir)
+        videos = data.tfds_source(section.name, name, folder, *features)
         return videos, f"{section.name}, split {name}"
     if section.source != "annotations":
         raise InputError(f"data.source {section.source!r} is none of tfds, annotations")
@@ -76,7 +77,8 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     if not file:
         raise InputError(f"data.{split}_file is empty; set --config.data.{split}_file=FILE")
     kinds = (section.multi_label, section.modality)
-    return data.annotation_source(file, section.root, num_classes, *kinds), file
+    places = (files.expand(file), files.expand(section.root))
+    return data.annotation_source(*places, num_classes, *kinds), file
 
 
 def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
@@ -97,7 +99,7 @@ def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
     """How a test video becomes views; `section` is `config.val` or `config.test`, see `name`."""
-    check_protocol(section, name)
+    check_protocol(dict(section), name)
     return dataclass_fields(data.Protocol, section)
 
 

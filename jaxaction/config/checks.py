@@ -9,54 +9,15 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from jaxaction.config import build
+from jaxaction.config import build, ranges
 from jaxaction.data.protocol import CHANNELS
 from jaxaction.errors import InputError
 from jaxaction.models.heads import view_logits
 
-# The lowest and the highest value of numbers that a user may set.
-_RANGES = {
-    "model.num_classes": (1, math.inf),
-    "model.width": (1, math.inf),
-    "model.dropout": (0, 1),
-    "model.frozen_stages": (-1, math.inf),
-    "data.num_threads": (0, math.inf),
-    "data.max_bad_share": (0, 1),
-    "optim.learning_rate": (0, math.inf),
-    "optim.reference_batch": (0, math.inf),
-    "optim.momentum": (0, 1),
-    "optim.weight_decay": (0, math.inf),
-    "optim.clip_norm": (0, math.inf),
-    "optim.warmup_epochs": (0, math.inf),
-    "optim.warmup_samples": (0, math.inf),
-    "train.epochs": (0, math.inf),
-    "train.seed": (0, 2**32 - 1),
-    "train.mixup": (0, math.inf),
-    "train.cutmix": (0, math.inf),
-    "train.label_smoothing": (0, 1),
-    "train.ema_decay": (0, 0.999999),
-    "train.accumulate": (1, math.inf),
-    "train.precise_bn_clips": (0, math.inf),
-    "train.log_every_steps": (1, math.inf),
-    "train.eval_every_epochs": (0, math.inf),
-    "train.checkpoint_every_steps": (1, math.inf),
-    "train.keep": (1, math.inf),
-    "train.patience": (0, math.inf),
-    "train.hang_seconds": (0, math.inf),
-    "train.max_loss_factor": (0, math.inf),
-    "test.batch_size": (1, math.inf),
-}
-
 
 def check_numbers(config: ConfigDict) -> None:
     """Raises InputError for a number that no run can have, whatever its model and videos are."""
-    for key, (low, high) in _RANGES.items():
-        section, name = key.split(".")
-        value = config[section].get(name, low)
-        if value < low:
-            raise InputError(f"{key} {value} is below {low}; set it to {low} or more")
-        if value > high:
-            raise InputError(f"{key} {value} is above {high}; set it to {high} or less")
+    ranges.check_ranges(config)
     mean, std = config.data.mean, config.data.std
     if len(mean) != len(std) or not all(std):
         raise InputError(

@@ -21,27 +21,32 @@ from jaxaction.config import flag_values, shipped
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed
 
+_GROUP_HELP = """\
+  --coordinator HOST:PORT --process-id N --processes N
+                           for a run of several processes that are started by hand: the address of
+                           the first one, this one's number from 0 on, and how many there are
+                           (default: a single process, or those of a known launcher)"""
 TRAIN_FLAGS = "--config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]"
 TRAIN_FLAGS += f" {distributed.USAGE}"
 TRAIN_HELP = f"""
-Trains one config, from its newest checkpoint on if DIR holds one.
+Trains the network of a config. If DIR has checkpoints, the run continues from the newest one.
 
-  --config FILE[:VARIANT]  a Python file with get_config(variant), or a name without .py, of a
-                           config that comes with the package: {", ".join(shipped.FAMILIES)}
+  --config FILE[:VARIANT]  a Python file with get_config(variant), or the name of a config in
+                           the package: {", ".join(shipped.FAMILIES)}
                            (`jaxaction zoo` lists their variants)
-  --workdir DIR            where the run goes; without it runs/<config>[-<variant>]
-  --config.key=value       sets one value of the config; `jaxaction zoo NAME --copy FILE.py`
-                           writes all keys and values to a file
-  --coordinator HOST:PORT --process-id N --processes N
-                           one of several processes that are started by hand"""
-EVAL_FLAGS = f"--workdir DIR [--config.key=value ...] {distributed.USAGE}"
-EVAL_HELP = """
-Tests a run's newest checkpoint under the protocol that is stored with it.
+  --workdir DIR            the run's directory (default: runs/<config>[-<variant>])
+  --config.key=value       sets a value of the config; docs/config.md explains every key, and
+                           `jaxaction zoo NAME --copy FILE.py` writes all keys and values to a file
+{_GROUP_HELP}"""
+EVAL_FLAGS = f"--workdir DIR [--out DIR] [--config.key=value ...] {distributed.USAGE}"
+EVAL_HELP = f"""
+Tests the newest checkpoint of a run. The run's own test data and protocol are the default.
 
   --workdir DIR            the run's directory; the result is written to DIR/eval/
-  --config.key=value       changes one value of the stored config: another protocol or data set
-  --coordinator HOST:PORT --process-id N --processes N
-                           one of several processes that are started by hand"""
+  --out DIR                the folder for the result (default: DIR/eval/ of the run)
+  --config.key=value       changes a value of the stored config, such as protocol or data set;
+                           docs/config.md explains every key
+{_GROUP_HELP}"""
 
 
 class TrainFlags(NamedTuple):
@@ -53,6 +58,7 @@ class TrainFlags(NamedTuple):
 class EvalFlags(NamedTuple):
     workdir: str
     overrides: dict[str, str]  # {"test.crops": "center"}: the text as it was given
+    out: str  # the folder for the result; empty: the run's own
 
 
 def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
@@ -74,10 +80,10 @@ def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
 def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
     """The run's directory, and what `apply_overrides` shall change in its stored config."""
     usage = f"{program} {EVAL_FLAGS}"
-    flags, overrides = _split(argv, ("workdir",), usage, EVAL_HELP)
+    flags, overrides = _split(argv, ("workdir", "out"), usage, EVAL_HELP)
     if not flags.get("workdir"):
         raise InputError(f"--workdir is missing; usage: {usage}")
-    return EvalFlags(flags["workdir"], overrides)
+    return EvalFlags(flags["workdir"], overrides, flags.get("out", ""))
 
 
 def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -173,6 +179,8 @@ def _split(
             if not args or args[0].startswith("--"):
                 raise InputError(f"--{name}: the value is missing; write --{name}=VALUE")
             value = args.pop(0)
+        if not value:
+            raise InputError(f"--{name} is empty; give a value, or leave --{name} out")
         flags[name] = value
     return flags, overrides
 

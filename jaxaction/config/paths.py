@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
+from jaxaction import files
 from jaxaction.errors import InputError
 
 LISTS = ("data.train_file", "data.test_file")
@@ -22,14 +23,16 @@ class Relocated(NamedTuple):
 def make_absolute(config: ConfigDict) -> None:
     """Makes every path of the config absolute, so that it holds wherever a command is started.
 
-    Addresses with a scheme (`gs://`) stay as they are, and so does an `init_from` that does not
-    exist.
+    `~` and environment variables are replaced (`files.expand`). Addresses with a scheme (`gs://`)
+    stay as they are, and so does an `init_from` that does not exist.
     """
     for key in KEYS:
         value = _get(config, key)
-        if not value or "://" in value or (key == "init_from" and not Path(value).exists()):
+        if not value or "://" in value:
             continue
-        _set(config, key, os.path.abspath(value))
+        value = files.expand(value)
+        if key != "init_from" or Path(value).exists():
+            _set(config, key, os.path.abspath(value))
 
 
 def relocate(config: ConfigDict, workdir: str, written_in: str) -> Relocated:

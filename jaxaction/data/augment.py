@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Num, UInt8
 
 from jaxaction.data import transforms
 
@@ -187,7 +187,7 @@ def _frame_sharpness(frame, target, amount):
     cv2.addWeighted(frame, 1 + share, cv2.blur(frame, (3, 3)), -share, 0, dst=target)
 
 
-def _warp(frames: Clip, matrix: Float[np.ndarray, "2 3"]) -> Clip:
+def _warp(frames: Clip, matrix: Num[np.ndarray, "2 3"]) -> Clip:
     """Returns frames whose pixel at (x, y, 1) is the input's at `matrix @ (x, y, 1)`, bilinear.
 
     The origin is the middle of the picture.

@@ -2,8 +2,8 @@
 
 import io
 import os
-from collections.abc import Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator
+from numbers import Rational
 from pathlib import Path
 
 import av
@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 from jaxtyping import UInt8
 
 from jaxaction.data import orientation, packets
-from jaxaction.data.stills import FrameFolder, Stills
+from jaxaction.data.stills import FrameFolder, Indices, Stills
 from jaxaction.errors import InputError
 
 # FFmpeg also "plays" texts, single pictures, and lists of other files or addresses. A list can make
@@ -52,7 +52,7 @@ def num_frames(source) -> int:
         return video.count_by_decoding()
 
 
-def read_frames(source, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+def read_frames(source, indices: Indices) -> UInt8[np.ndarray, "t h w c"]:
     """Returns the frames with these numbers (from 0, any order, repeats allowed) as RGB.
 
     Frame i is the i-th that decoding the whole file yields, also where presentation times are
@@ -130,7 +130,7 @@ class Video:
         return self._count
 
     @property
-    def time_base(self) -> Fraction:
+    def time_base(self) -> Rational:
         """The seconds that the frames' `pts` count."""
         return self._stream.time_base
 
@@ -155,7 +155,7 @@ class Video:
             self._timeline = None
         return count
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w 3"]:
+    def read(self, indices: Indices) -> UInt8[np.ndarray, "t h w c"]:
         """Returns these frames as RGB; any order, repeats allowed."""
         indices = [int(i) for i in indices]
         if not indices:

@@ -113,7 +113,8 @@ class Protocol:
     @classmethod
     def from_json(cls, text: str) -> "Protocol":
         """Returns the protocol that `to_json` wrote."""
-        return cls(**json.loads(text))
+        fields = json.loads(text)
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     def _segments(self, num_frames):
         if self.stack == 1:
@@ -155,7 +156,7 @@ _DEFAULTS = {
 }
 
 
-def check_protocol(fields: Mapping, section: str = "test"):
+def check_protocol(fields: Mapping[str, object], section: str = "test") -> None:
     """Raises `InputError` naming `section.key` if these fields make no `Protocol`."""
     fields = _DEFAULTS | dict(fields)
     for key, choices in _CHOICES.items():

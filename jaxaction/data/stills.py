@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 # A picture's bytes or path; of optical flow two of them, x and y.
 Picture = bytes | str | tuple[str, str]
+Indices = Sequence[int] | Int[np.ndarray, " t"]
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE)
 _FLOW = re.compile(r"(|.*[^a-z])([xy])(_?)", re.IGNORECASE)
@@ -45,7 +46,7 @@ class Stills:
         """How many pictures there are; none is decoded for it."""
         return len(self._pictures)
 
-    def read(self, indices: Sequence[int]) -> UInt8[np.ndarray, "t h w c"]:
+    def read(self, indices: Indices) -> UInt8[np.ndarray, "t h w c"]:
         """Returns these frames as RGB, or as x and y of optical flow; only they are decoded."""
         if max(indices) >= len(self._pictures) or min(indices) < 0:
             raise self._error(f"{self._name} has {len(self._pictures)} frames; asked for {indices}")

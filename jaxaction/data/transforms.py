@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from jaxaction.errors import InputError
 
 Frames = UInt8[np.ndarray, "t h w c"]
+Resized = UInt8[np.ndarray, "t h2 w2 c"]
 FLOW_CHANNELS = 2
 
 
@@ -25,7 +26,7 @@ class Box(NamedTuple):
     width: int
 
 
-def resize(frames: Frames, size: tuple[int, int]) -> Frames:
+def resize(frames: Frames, size: tuple[int, int]) -> Resized:
     """Returns the frames at `size` (h, w), bilinear, shape not kept."""
     height, width = size
     if frames.shape[1:3] == (height, width):
@@ -36,25 +37,25 @@ def resize(frames: Frames, size: tuple[int, int]) -> Frames:
     return out
 
 
-def resize_short_side(frames: Frames, short_side: int) -> Frames:
+def resize_short_side(frames: Frames, short_side: int) -> Resized:
     """Returns the frames with their shorter side at `short_side` pixels, shape kept."""
     height, width = frames.shape[1:3]
     scale = short_side / min(height, width)
     return resize(frames, (int(height * scale + 0.5), int(width * scale + 0.5)))
 
 
-def cut(frames: Frames, box: Box) -> Frames:
+def cut(frames: Frames, box: Box) -> Resized:
     """Returns the part of every frame inside the box (a view of the same memory)."""
     return frames[:, box.top : box.top + box.height, box.left : box.left + box.width]
 
 
-def center_crop(frames: Frames, size: tuple[int, int]) -> list[Frames]:
+def center_crop(frames: Frames, size: tuple[int, int]) -> list[Resized]:
     """Returns the middle part of `size` (h, w), as the only crop."""
     spare_h, spare_w = _spare_pixels(frames, size)
     return [cut(frames, Box(spare_h // 2, spare_w // 2, *size))]
 
 
-def three_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
+def three_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
     """Returns left, right and middle (of an upright picture: top, bottom, middle).
 
     One side of the crop must be the frame's, as in MMAction2; else `InputError`.
@@ -71,7 +72,7 @@ def three_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
     return [cut(frames, Box(top, left, *size)) for top, left in corners]
 
 
-def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Frames]:
+def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
     """Returns the four corners and the middle, each followed by its mirror image."""
     spare_h, spare_w = _spare_pixels(frames, size)
     crops = []
@@ -95,7 +96,9 @@ def flip(frames: Frames) -> Frames:
     return mirrored
 
 
-def stack_frames(clips: UInt8[np.ndarray, "v t*s h w c"], stack: int) -> Frames:
+def stack_frames(
+    clips: UInt8[np.ndarray, "v frames h w c"], stack: int
+) -> UInt8[np.ndarray, "v t h w c2"]:
     """Returns clips `[v, t, h, w, s * c]` in which `stack` frames in a row are channels of one."""
     if stack == 1:
         return clips

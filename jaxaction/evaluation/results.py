@@ -1,21 +1,23 @@
 """The result of a test: lines to print, and files in the run's directory."""
 
 import dataclasses
+import functools
 import itertools
 import json
 import platform
 import re
+import shutil
 import zipfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxaction.errors import InputError
 from jaxaction.evaluation.evaluate import Evaluation
-from jaxaction.files import write_atomically
+from jaxaction.files import check_writable, write_together
 
 PACKAGES = ("jaxaction", "jax", "jaxlib", "flax", "numpy", "av", "opencv-python-headless")
 
@@ -87,6 +89,7 @@ def write(
     evaluation: Evaluation,
     label_names: tuple[str, ...],
     conditions: dict,
+    out: Path | None = None,
 ) -> Path:
     """Writes `eval/SPLIT.json` (metrics, protocol, conditions) and `eval/SPLIT.npz` (every video).
 
@@ -95,20 +98,31 @@ def write(
     `conditions` are JSON values that the metrics depend on (data set, step of the checkpoint); the
     file has them as "about". An earlier result with another protocol or other conditions is kept as
     `SPLIT.1.json` and so on. Returns the path of the JSON. It is written last, so that it never
-    stands for half a result.
+    stands for half a result. Both files are complete before any earlier file is touched. `out` is a
+    folder to write to in place of the run's `eval`.
     """
-    folder = Path(workdir) / "eval"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} can't be written ({error.strerror}); move it away") from error
+    folder = out or folder_of(workdir)
+    check_can_write(folder)
     name = _NOT_IN_FILE_NAMES.sub("_", split) or "test"
     record = _record(split, evaluation, conditions)
-    _keep_other(folder, name, record)
-    write_npz(folder / f"{name}.npz", evaluation, label_names)
+    text = json.dumps(record, indent=2).encode() + b"\n"
     path = folder / f"{name}.json"
-    write_atomically(path, lambda file: file.write(json.dumps(record, indent=2).encode() + b"\n"))
+    files = {
+        folder / f"{name}.npz": functools.partial(_fill_npz, evaluation, label_names),
+        path: lambda file: file.write(text),
+    }
+    write_together(files, before=functools.partial(_keep_other, folder, name, record))
     return path
+
+
+def folder_of(workdir: str) -> Path:
+    """Where the results of a run's tests are."""
+    return Path(workdir) / "eval"
+
+
+def check_can_write(folder: Path) -> None:
+    """Raises InputError if no result can be written to `folder`; a test may take hours."""
+    check_writable(folder, "give eval.py --out DIR, or make room for it")
 
 
 def read(run: str, split: str) -> Result:
@@ -165,14 +179,21 @@ def _record(split: str, evaluation: Evaluation, conditions: dict) -> dict:
 
 
 def _keep_other(folder: Path, name: str, record: dict) -> None:
-    """Renames the result of another test than `record` to the next free number."""
+    """Gives the result of another test than `record` the next free number as a second name."""
     path = folder / f"{name}.json"
     if not path.exists() or _identity(_load(path)) == _identity(record):
         return
     number = next(i for i in itertools.count(1) if not (folder / f"{name}.{i}.json").exists())
     for old in (folder / f"{name}.npz", path):
         if old.exists():
-            old.rename(folder / f"{name}.{number}{old.suffix}")
+            _link(old, folder / f"{name}.{number}{old.suffix}")
+
+
+def _link(path: Path, name: Path) -> None:
+    try:
+        name.hardlink_to(path)
+    except OSError:  # a file system without links
+        shutil.copyfile(path, name)
 
 
 def _identity(record: dict) -> Any:
@@ -189,6 +210,10 @@ def _load(path: Path) -> dict:
 
 def write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) -> None:
     """Writes the part of `write` that holds every video's row."""
+    write_together({path: functools.partial(_fill_npz, evaluation, label_names)})
+
+
+def _fill_npz(evaluation: Evaluation, label_names: tuple[str, ...], file: IO[bytes]) -> None:
     arrays = {
         "ids": np.array(evaluation.ids, dtype=np.str_),
         "labels": evaluation.labels,
@@ -199,4 +224,4 @@ def write_npz(path: Path, evaluation: Evaluation, label_names: tuple[str, ...]) 
     }
     if not evaluation.multi_label:
         arrays["confusion"] = evaluation.confusion
-    write_atomically(path, lambda file: np.savez(file, **arrays))
+    np.savez(file, **arrays)

@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Array, Float, UInt8
 
+from jaxaction.errors import InputError
 from jaxaction.evaluation import views
 from jaxaction.models.heads import view_logits
 from jaxaction.models.pixels import normalize
@@ -56,7 +57,7 @@ class Scorer:
         logits = logits.reshape(len(clips), -1, logits.shape[-1])
         return Scores(*map(np.concatenate, zip(*map(self._averaged, logits), strict=True)))
 
-    def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n c"]:
+    def features(self, clips: UInt8[np.ndarray, "n v t h w c"]) -> Float[np.ndarray, "n k"]:
         """The backbone's output, averaged over frames, height, width and views; float32.
 
         SlowFast's fast pathway comes first, as in the inputs of its classifier.
@@ -83,6 +84,11 @@ class Scorer:
         """Averages one video, since sums over several videos at once round differently."""
         scores = views.average_clips(logits[None], self.average, self.multi_label)
         probs = views.probabilities(scores, self.average, self.multi_label)
+        if not np.isfinite(scores).all():
+            raise InputError(
+                "the network gives scores that are not finite: its weights are no trained ones, or"
+                " they overflow; train or convert it again"
+            )
         return Scores(np.asarray(scores), np.asarray(probs))
 
     def _run(self, step: Callable, clips: UInt8[np.ndarray, "n v t h w c"]) -> Array:
@@ -186,7 +192,7 @@ def clip_features(
     clips: UInt8[Array, "n t h w c"],
     mean: tuple[float, ...],
     std: tuple[float, ...],
-) -> Float[Array, "n c"]:
+) -> Float[Array, "n k"]:
     """The pooled features of every clip; with several pathways the last one comes first."""
     outputs = model.apply(variables, normalize(clips, mean, std), False, method="features")
     pathways = outputs[::-1] if isinstance(outputs, (tuple, list)) else (outputs,)

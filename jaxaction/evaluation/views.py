@@ -1,18 +1,21 @@
 """Views of a video, an axis of their own, on their way through a model that takes clips."""
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 AVERAGES = ("prob", "score")
 
+AnyArray = Array | np.ndarray
 
-def fold(views: Shaped[Array, "n v ..."]) -> Shaped[Array, "n*v ..."]:
+
+def fold(views: Shaped[AnyArray, "n v ..."]) -> Shaped[AnyArray, "n*v ..."]:
     """The views of all videos as one batch of clips; a video's views stay together."""
     n, v, *clip = views.shape
     return views.reshape(n * v, *clip)
 
 
-def unfold(clips: Shaped[Array, "n*v ..."], num_videos: int) -> Shaped[Array, "n v ..."]:
+def unfold(clips: Shaped[AnyArray, "nv ..."], num_videos: int) -> Shaped[AnyArray, "n v ..."]:
     """Undoes `fold`: the views become an axis again. ValueError if the videos don't fit."""
     if clips.shape[0] % num_videos:
         raise ValueError(f"{clips.shape[0]} clips are not a multiple of {num_videos} videos")

@@ -115,8 +115,19 @@ def _inflate(
 
 
 def _check_values(weights: Mapping[str, np.ndarray]) -> None:
-    bad = [key for key, value in weights.items() if not np.isfinite(value).all()]
-    negative = [key for key, value in weights.items() if key.endswith("_var") and (value < 0).any()]
+    """Raises InputError for weights that a float32 network can't have, and names the first few."""
+    kinds = {key: value.dtype for key, value in weights.items()}
+    strange = [key for key, dtype in kinds.items() if not jnp.issubdtype(dtype, jnp.floating)]
+    if strange:
+        types = ", ".join(sorted({str(kinds[key]) for key in strange}))
+        raise InputError(
+            f"{len(strange)} weights are no floating-point numbers but {types}:"
+            f" {first_few(strange)}; take a checkpoint that is not quantised"
+        )
+    with np.errstate(over="ignore"):  # float64 values that float32 can't hold become infinite
+        singles = {key: np.asarray(value, np.float32) for key, value in weights.items()}
+    bad = [key for key, value in singles.items() if not np.isfinite(value).all()]
+    negative = [key for key, value in singles.items() if key.endswith("_var") and value.min() < 0]
     if bad or negative:
         what = "not finite" if bad else "variances below 0"
         raise InputError(

@@ -69,7 +69,8 @@ def from_torch(array: np.ndarray) -> np.ndarray:
 
     `[o, i, (t,) h, w]` becomes `[t, h, w, i, o]`, `[o, i]` becomes `[i, o]`.
     """
-    array = np.asarray(array, np.float32)
+    with np.errstate(over="ignore"):  # `conversion` refuses values that become infinite
+        array = np.asarray(array, np.float32)
     if array.ndim == 4:
         array = array[:, :, None]
     if array.ndim == 5:

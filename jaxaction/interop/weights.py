@@ -11,9 +11,15 @@ import safetensors.numpy
 from jaxaction.errors import InputError
 from jaxaction.files import write_atomically
 from jaxaction.interop.pth import read_pth
+from jaxaction.interop.torch_pickle.objects import Unusable
 
 # The keys of a checkpoint's weights: mmengine's and most others', PySlowFast's, torchvision's.
 WEIGHT_KEYS = ("state_dict", "model_state", "model_state_dict", "model")
+
+# The types of numbers in a .safetensors file that its library gives as numpy's.
+NUMPY_TYPES = frozenset(
+    {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL"}
+)
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
@@ -69,6 +75,15 @@ def _is_safetensors(path: Path) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
+        with safetensors.safe_open(path, "np") as file:
+            types = {key: file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 - it is no dict
+        if strange := [key for key, kind in types.items() if kind not in NUMPY_TYPES]:
+            raise Unusable(
+                f"has {len(strange)} weights of type {types[strange[0]]}, which numpy lacks; store"
+                " them as float32"
+            )
         return safetensors.numpy.load_file(path)
+    except Unusable as problem:
+        raise InputError(f"{path} {problem}") from None
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} is damaged or cut off ({error}); download it again") from error

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaction.models.checks import check_shape, check_trainable
-from jaxaction.models.contract import ClipShape
+from jaxaction.models.contract import Clips, ClipShape
 from jaxaction.models.heads import Head, pool
 
 
@@ -52,17 +53,15 @@ class Recognizer(nn.Module):
             num_classes=self.num_classes, dropout=self.dropout, init_std=self.init_std
         )
 
-    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
+    def __call__(self, clip: Clips, train: bool) -> Float[Array, "n k"]:
         """Returns the logits of normalised clips; InputError for a shape that it can't take."""
         self._check_input(clip.shape, train)
-        return self.cls_head(self.pool(self.backbone(clip, train)), train)
+        return self.cls_head(self.pool(self.backbone(jnp.asarray(clip), train)), train)
 
-    def features(
-        self, clip: Float[Array, "n t h w c"], train: bool = False
-    ) -> Array | tuple[Array, ...]:
+    def features(self, clip: Clips, train: bool = False) -> Array | tuple[Array, ...]:
         """Returns the backbone's output `[n, t2, h2, w2, k]`, MMAction2's `extract_feat`."""
         self._check_input(clip.shape, train)
-        return self.backbone(clip, train)
+        return self.backbone(jnp.asarray(clip), train)
 
     def _check_input(self, shape: tuple[int, ...], train: bool) -> None:
         check_trainable(train, self.folded)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Float
 
 ClipShape = tuple[int, int, int, int, int]  # n t h w c
+Clips = Float[Array | np.ndarray, "n t h w c"]
 
 
 @runtime_checkable
@@ -34,13 +36,11 @@ class VideoModel(Protocol):
 
     # The network.
 
-    def __call__(self, clip: Float[Array, "n t h w c"], train: bool) -> Float[Array, "n k"]:
+    def __call__(self, clip: Clips, train: bool) -> Float[Array, "n k"]:
         """Returns float32 logits of normalised clips; InputError as `check_clip`."""
         ...
 
-    def features(
-        self, clip: Float[Array, "n t h w c"], train: bool = False
-    ) -> Array | tuple[Array, ...]:
+    def features(self, clip: Clips, train: bool = False) -> Array | tuple[Array, ...]:
         """Returns the backbone's output `[n, t2, h2, w2, k]`, for several paths one of each."""
         ...
 

@@ -1,7 +1,7 @@
-"""`report.html`: a run in one file that opens in a browser, without a network.
+"""`report.html`: a run in one file that a browser shows without a network.
 
-It is made from a run's directory, and from the test's videos for the pictures, at the end of a
-training run and again by `jaxaction report WORKDIR`.
+A training run writes it at its end; `jaxaction report WORKDIR` writes it again. It needs the run's
+directory, and the videos of the test for their pictures.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ NAME = "report.html"
 
 
 def write(workdir: str, log: Callable[[str], None]) -> None:
-    """Writes the report at the end of a run; `log` gets a line, also if it can't be made.
+    """Writes the report at the end of a run; passes a line about success or failure to `log`.
 
-    It raises nothing: the run's results have been written, and the report is only a view of them.
+    Raises nothing: the run's results are on the disk already, and the report only shows them.
     """
     try:
         log(f"report: {make(workdir)}")
@@ -26,9 +26,9 @@ def write(workdir: str, log: Callable[[str], None]) -> None:
 
 
 def make(workdir: str) -> Path:
-    """Writes `report.html` in a run's directory, all of it or nothing; returns its path.
+    """Writes `report.html` in a run's directory as a whole or not at all; returns its path.
 
-    InputError if the directory holds no run, or can't be written.
+    InputError if the directory contains no run, or can't be written.
     """
     path = Path(workdir) / NAME
     content = page.html(contents.read(workdir)).encode()

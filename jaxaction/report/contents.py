@@ -1,4 +1,4 @@
-"""The contents of a report, read from a run's directory."""
+"""The contents of a report, as read from a run's directory."""
 
 import json
 from pathlib import Path
@@ -13,28 +13,32 @@ from jaxaction.storage import checkpoint, history, workdir
 
 
 class Contents(NamedTuple):
-    """A run, as read from its directory."""
+    """A run: its config, its curves and its newest test.
+
+    `curves` maps names such as "train/loss" to `{step: value}`. `test` is None and `record` empty
+    before the first test.
+    """
 
     name: str
     config: ConfigDict
     curves: dict[str, dict[int, float]]
-    test: Evaluation | None  # None before the first one
+    test: Evaluation | None
     label_names: tuple[str, ...]
     record: dict  # eval/test.json
-    result: str  # the line of the test
+    result: str  # the line with the test's accuracies
 
     @property
     def dataset(self) -> dict:
-        """The keys of `config.data` that the test was made with."""
+        """The values of `config.data` that the test used."""
         return self.record.get("about", {}).get("dataset", {})
 
     def label(self, number: int) -> str:
-        """A class's name, its number where it has none."""
+        """Returns a class's name, or its number if it has none."""
         return self.label_names[number] if number < len(self.label_names) else str(number)
 
 
 def read(folder: str) -> Contents:
-    """A run's config, curves and newest test. InputError if it is no run, or damaged."""
+    """Reads a run's config, curves and newest test; InputError for no run, or a damaged one."""
     test_json = Path(folder) / "eval" / "test.json"
     name = Path(folder).resolve().name
     config, curves = _config(folder), history.curves(folder)
@@ -47,7 +51,7 @@ def read(folder: str) -> Contents:
 
 
 def _config(folder: str) -> ConfigDict:
-    """That of `config.json`, else, as for converted weights, of the newest checkpoint."""
+    """Reads `config.json`; without it (converted weights) the config of the newest checkpoint."""
     try:
         config = workdir.read_config(folder)
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""The report as one HTML file that loads nothing: styles, script and pictures are inside it."""
+"""The report as one HTML file that loads nothing: it contains its styles, script and pictures."""
 
 import base64
 import hashlib
@@ -7,6 +7,7 @@ from datetime import datetime
 from importlib import resources
 
 from jaxaction.config import flags
+from jaxaction.evaluation.evaluate import Evaluation
 from jaxaction.report import classes, confusion, curves, worst
 from jaxaction.report.contents import Contents
 from jaxaction.report.elements import Element, element, pairs, percent, text
@@ -16,11 +17,12 @@ MOST_UNREADABLE = 50  # ids that are listed
 
 
 def html(contents: Contents) -> str:
-    """The whole page."""
+    """Returns the whole page."""
     files = resources.files("jaxaction.report")
     style, script = ((files / name).read_text("utf-8") for name in ("page.css", "page.js"))
     head = [
         element("meta", {"charset": "utf-8"}),
+        # A policy applies to the elements after it, so it comes before styles and scripts.
         element("meta", {"http-equiv": "Content-Security-Policy", "content": _policy(script)}),
         element("meta", {"name": "viewport", "content": "width=device-width, initial-scale=1"}),
         element("title", {}, f"{contents.name}: {contents.result}"),
@@ -34,24 +36,24 @@ def html(contents: Contents) -> str:
 
 
 def _policy(script: str) -> str:
-    """Nothing may be loaded, and no script may run but our own, whatever a label says."""
+    """Returns a policy that forbids loading and all other scripts, even if a label were HTML."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     nothing = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     return f"{nothing}; script-src 'sha256-{digest}'"
 
 
 def _sections(contents: Contents) -> list[tuple[str, list[Element]]]:
-    """The sections, each a title and its elements; empty ones are left out."""
+    """Returns the titles and elements of the sections that aren't empty."""
     charts = curves.charts(contents.curves)
     sections = [("Curves", [element("div", {"class": "charts"}, *charts)] if charts else [])]
     test = contents.test
     if test:
-        sections.append(("Worst videos", worst.section(contents, Thumbnails(contents))))
+        sections.append(("Worst videos", worst.section(contents, test, Thumbnails(contents, test))))
         if not test.multi_label:
-            sections.append(("Confusion matrix", confusion.section(contents)))
+            sections.append(("Confusion matrix", confusion.section(contents, test)))
         sections += [
-            ("Classes", [classes.section(contents)]),
-            ("Unreadable", _unreadable(contents)),
+            ("Classes", [classes.section(contents, test)]),
+            ("Unreadable", _unreadable(test)),
         ]
     sections.append(("Run", _run(contents)))
     return [(title, inside) for title, inside in sections if inside]
@@ -79,9 +81,9 @@ def _protocol(contents: Contents) -> str:
     return contents.record.get("protocol_line", "unknown")
 
 
-def _unreadable(contents: Contents) -> list[Element]:
-    """The ids of videos that the test left out."""
-    names = contents.test.unreadable
+def _unreadable(test: Evaluation) -> list[Element]:
+    """Returns the ids of videos that the test left out."""
+    names = test.unreadable
     if not names:
         return []
     sentence = f"{len(names)} videos could not be read and are left out of all figures"
@@ -91,7 +93,7 @@ def _unreadable(contents: Contents) -> list[Element]:
 
 
 def _run(contents: Contents) -> list[Element]:
-    """The test, its data set, the versions and the config."""
+    """Returns the test's conditions, its data set, the versions and the config."""
     made = datetime.now().astimezone().isoformat(" ", "minutes")
     rows = [*_test_rows(contents), ("report made", made)]
     keys = flags.flatten(contents.config)

@@ -112,8 +112,9 @@ def save_run(
 
 def steps(workdir: str) -> list[int]:
     """The steps of all checkpoints there, good or not, rising."""
-    folders = _folder(workdir).glob("[0-9]*")
-    return sorted(int(path.name) for path in folders if path.name.isdigit())
+    folders = [path for path in _folder(workdir).glob("[0-9]*") if path.is_dir()]
+    # `007` and other spellings of a number are no folders of ours.
+    return sorted(int(f.name) for f in folders if f.name.isdecimal() and str(int(f.name)) == f.name)
 
 
 def newest_good(workdir: str, log: Callable[[str], None]) -> int | None:

@@ -55,6 +55,9 @@ def _no_late_tracebacks() -> Iterator[None]:
     sys.unraisablehook = others
     try:
         yield
+    except KeyboardInterrupt:
+        hook = others  # the process ends, and threads may write until then
+        raise
     except (OSError, ValueError) as error:
         if _system_error(error):
             time.sleep(1)

@@ -1,11 +1,12 @@
 """Ends a run that diverges, and names the step, its learning rate and its videos."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxaction.errors import InputError
 
@@ -35,7 +36,9 @@ class DivergenceCheck(NamedTuple):
     video_id: Callable[[int], str]
     max_loss: float  # 0: any
 
-    def check_metrics(self, step: int, metrics: dict[str, np.ndarray], videos: np.ndarray) -> None:
+    def check_metrics(
+        self, step: int, metrics: Mapping[str, ArrayLike], videos: np.ndarray
+    ) -> None:
         """Raises InputError if the loss or the gradient of `step` is not finite or too large.
 
         `videos` are the indices of its batch (on several processes, this process's share).

@@ -45,7 +45,7 @@ def load(config: ConfigDict, log: Log) -> checkpoint.Run | None:
 def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
     ours, theirs = build.model(config), build.model(run.config)
     stored = run.config.model.to_dict()
-    for name in network_fields(type(ours)):
+    for name in network_fields(ours):
         ours_now, theirs_now = getattr(ours, name), getattr(theirs, name)
         if _without_run_fields(ours_now, ours) == _without_run_fields(theirs_now, ours):
             continue
@@ -57,7 +57,7 @@ def _take_network(config: ConfigDict, run: checkpoint.Run, log: Log) -> None:
         log(f"as there: model.{name}={value}")
 
 
-def network_fields(model: type[VideoModel]) -> list[str]:
+def network_fields(model: VideoModel) -> list[str]:
     """The names of the fields of a model that its weights depend on."""
     linen = {"parent", "name"}
     return [f.name for f in fields(model) if f.name not in model.RUN_FIELDS | linen]

@@ -15,6 +15,7 @@ from jaxaction.evaluation.settings import result_conditions
 from jaxaction.runtime import sharding
 from jaxaction.storage.checkpoint import Checkpoints, warn
 from jaxaction.storage.events import Events, NoEvents
+from jaxaction.storage.run_lock import RunLock
 from jaxaction.training import hang, progress, start
 from jaxaction.training.preemption import Interruption
 from jaxaction.training.run_state import RunServices, due_after, is_over, save_checkpoint
@@ -32,8 +33,8 @@ def train(config: ConfigDict, folder: str, log: Callable[[str], None] = print) -
     """
     is_first = jax.process_index() == 0
     log = log if is_first else lambda text: None
-    with Interruption() as interruption, hang.disarmed_on_exit():
-        setup, checkpoint_step, weights = start.prepare_run(config, folder, log)
+    with RunLock(folder) as lock, Interruption() as interruption, hang.disarmed_on_exit():
+        setup, checkpoint_step, weights = start.prepare_run(config, lock, log)
         label_names = setup.videos.label_names
         with Checkpoints(folder, config, label_names, config.train.keep) as checkpoints:
             if checkpoint_step is None:

@@ -31,7 +31,7 @@ class Schedule(NamedTuple):
     milestones: tuple[float, ...] = ()
     gamma: float = 0.1
 
-    def __call__(self, step: jax.Array) -> jax.Array:
+    def __call__(self, step: jax.Array | int) -> jax.Array:
         """The learning rate, float32, of the step that has `step` steps before it."""
         return self.learning_rate * _warmup(self, step) * _decay(self, step)
 
@@ -67,11 +67,11 @@ def _units(s: Schedule, by: str, epochs: float) -> int:
     return round(epochs) if by == "epoch" else round(epochs * s.steps_per_epoch)
 
 
-def _count(s: Schedule, by: str, step: jax.Array) -> jax.Array:
+def _count(s: Schedule, by: str, step: jax.Array | int) -> jax.Array | int:
     return step // s.steps_per_epoch if by == "epoch" else step
 
 
-def _warmup(s: Schedule, step: jax.Array) -> jax.Array:
+def _warmup(s: Schedule, step: jax.Array | int) -> jax.Array:
     last = _units(s, s.warmup_by, s.warmup_epochs) - 1
     if last < 1:
         return jnp.float32(1)
@@ -79,7 +79,7 @@ def _warmup(s: Schedule, step: jax.Array) -> jax.Array:
     return s.warmup_start + (1 - s.warmup_start) * done
 
 
-def _decay(s: Schedule, step: jax.Array) -> jax.Array:
+def _decay(s: Schedule, step: jax.Array | int) -> jax.Array:
     if s.decay == "cosine":
         begin = _units(s, s.decay_by, s.decay_begin_epochs)
         length = _units(s, s.decay_by, s.decay_epochs)

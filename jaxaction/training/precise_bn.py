@@ -18,7 +18,7 @@ from jaxaction.models.pixels import normalize
 from jaxaction.runtime import sharding, xla_options
 from jaxaction.training import accumulation
 
-Sums = dict[tuple[str, ...], Float[Array, " c"]]
+Sums = dict[tuple[str, ...], Float[Array, "_"]]
 
 
 class PreciseBNSettings(NamedTuple):

@@ -2,11 +2,12 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from jaxaction.text import clock
 from jaxaction.training.divergence import DivergenceCheck
@@ -30,7 +31,7 @@ class Window:
         self._waited += time.monotonic() - begin
         return batch
 
-    def add(self, metrics: dict[str, jax.Array], videos: np.ndarray) -> None:
+    def add(self, metrics: Mapping[str, ArrayLike], videos: np.ndarray) -> None:
         """Counts a step, and keeps the indices of its videos.
 
         Waits for the step before it, so that batches don't pile up on a device.

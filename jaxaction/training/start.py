@@ -7,9 +7,11 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxaction.config import paths
+from jaxaction.evaluation import results
 from jaxaction.runtime import distributed, sharding, xla_options
 from jaxaction.storage import workdir
 from jaxaction.storage.checkpoint import Checkpoints, check_resumable, newest_good, stored_config
+from jaxaction.storage.run_lock import RunLock
 from jaxaction.training import init_from
 from jaxaction.training.bad_videos import BadVideos
 from jaxaction.training.early_stopping import BestValidation
@@ -20,9 +22,9 @@ Log = Callable[[str], None]
 
 
 def prepare_run(
-    config: ConfigDict, folder: str, log: Log
+    config: ConfigDict, lock: RunLock, log: Log
 ) -> tuple[TrainingSetup, int | None, dict[str, jax.Array]]:
-    """Checks everything that can be checked before compiling, then claims `folder`.
+    """Checks everything that can be checked before compiling, then claims the run's directory.
 
     Changes `config`: paths become absolute, the network and pixel statistics are those of
     `init_from`, and `model.num_classes` may follow the videos.
@@ -34,6 +36,11 @@ def prepare_run(
     source_run = init_from.load(config, log)
     init_from.set_classes(config, log)
     setup = distributed.first_then_others(partial(prepare, config))
+    folder = str(lock.folder)
+    # Before the directory is looked at: what another start saves there meanwhile would be lost.
+    if jax.process_index() == 0:
+        lock.acquire()
+    distributed.wait("the directory is locked")
     checkpoint_step = newest_good(folder, log)
     check_resumable(folder, checkpoint_step)
     if checkpoint_step is None:
@@ -44,6 +51,7 @@ def prepare_run(
         weights = {}
     if jax.process_index() == 0:
         workdir.claim(folder, config)
+        results.check_can_write(results.folder_of(folder))
     distributed.wait("the directory is there")
     return setup, checkpoint_step, weights
 

@@ -1,4 +1,4 @@
-"""`jaxaction convert` as a user runs it: whole directories out, or one line and nothing left."""
+"""`jaxaction convert` as a user runs it: it writes a whole directory, or one line and no files."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ test_pipeline = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Clips, a config of a tiny network, and its weights under MMAction2's names."""
+    """A folder with clips, a config of a tiny network, and its weights under MMAction2's names."""
     folder = tmp_path_factory.mktemp("convert")
     tiny_run.write_clips(folder)
     (folder / "tiny.py").write_text(CONFIG)
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 
 def weights(model):
-    """Random weights, under MMAction2's names."""
+    """Returns random weights of a model, under MMAction2's names."""
     network = jaxaction.build(model)
     variables = jaxaction.init(network, (1, 2, 16, 16, 3), jax.random.key(1))
     return mmaction.state_dict(variables, model)
@@ -84,7 +84,7 @@ def test_a_converted_directory_predicts_and_goes_back_exactly(folder, tmp_path, 
         np.testing.assert_array_equal(ours[key], value)
 
 
-def test_names_of_classes_and_config_values_are_taken(folder, tmp_path):
+def test_names_of_classes_and_config_values_are_stored(folder, tmp_path):
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
     out = str(tmp_path / "out")
     more = ["--labels", str(tmp_path / "names.txt"), "--config.test.num_clips=2"]
@@ -94,7 +94,7 @@ def test_names_of_classes_and_config_values_are_taken(folder, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["red\n\nblue", "red\nred\nblue", "red\ngreen"])
-def test_names_that_are_empty_double_or_too_few_are_refused(folder, tmp_path, text):
+def test_names_that_are_empty_repeated_or_too_few_are_refused(folder, tmp_path, text):
     (tmp_path / "names.txt").write_text(text)
     with pytest.raises(
         InputError, match="names.txt (has an empty|names 2 classes, the network has 3)"
@@ -103,21 +103,21 @@ def test_names_that_are_empty_double_or_too_few_are_refused(folder, tmp_path, te
     assert not (tmp_path / "out").exists()
 
 
-def test_a_published_name_under_another_variant_is_told(folder, tmp_path, capsys):
+def test_a_file_name_published_for_another_variant_gets_a_warning(folder, tmp_path, capsys):
     name = "tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb_20220906-cd10898e.pth"
     (tmp_path / name).write_bytes((folder / "weights.safetensors").read_bytes())
     assert run(folder, "--out", str(tmp_path / "out"), source=tmp_path / name) == 0
-    told = "warning: a file of this name was published for tsn:r50-1x1x3-k400"
-    assert told in capsys.readouterr().out
+    warning = "warning: a file of this name was published for tsn:r50-1x1x3-k400"
+    assert warning in capsys.readouterr().out
 
 
-def test_a_new_head_is_told(folder, tmp_path, capsys):
+def test_a_new_head_is_reported_and_stored(folder, tmp_path, capsys):
     assert run(folder, "--out", str(tmp_path / "out"), "--new-head", "5") == 0
     assert "the classifier is replaced by a fresh one of 5 classes" in capsys.readouterr().out
     assert checkpoint.load_run(str(tmp_path / "out")).config.model.num_classes == 5
 
 
-def test_a_config_file_of_mmaction_tells_network_and_protocol(folder, tmp_path):
+def test_a_config_file_of_mmaction_gives_network_and_protocol(folder, tmp_path):
     theirs = {**MODEL, "width": 64, "stage_blocks": (2, 2)}
     write_weights(tmp_path / "wide.safetensors", weights(theirs))
     argv = ["convert", str(tmp_path / "wide.safetensors"), "--out", str(tmp_path / "out")]
@@ -128,8 +128,7 @@ def test_a_config_file_of_mmaction_tells_network_and_protocol(folder, tmp_path):
     assert build.model(converted.config).depth == 18
 
 
-def test_weights_alone_are_begun_with_and_not_gone_on_from(folder, tmp_path):
-
+def test_training_does_not_continue_from_converted_weights(folder, tmp_path):
     assert run(folder, "--out", str(tmp_path / "out")) == 0
     with pytest.raises(InputError, match="without a training state; .*init_from="):
         loop.train(tiny_run.config(folder), str(tmp_path / "out"))
@@ -200,7 +199,7 @@ def test_another_project_to_write_for_is_refused(folder, tmp_path):
         main(["convert", str(folder), "--to", "torchvision", str(tmp_path / "x.safetensors")])
 
 
-def test_other_flags_beside_to_are_refused(folder, tmp_path):
+def test_other_flags_with_to_are_refused(folder, tmp_path):
     with pytest.raises(InputError, match="--to takes a run's directory and no other flag"):
         main(["convert", str(folder), "--to", "mmaction", str(tmp_path / "x.pth"), "--out", "y"])
 
@@ -221,7 +220,7 @@ def test_400_classes_are_named_as_in_kinetics_unless_the_head_is_new(folder, tmp
         assert len(checkpoint.load_run(out).label_names) == names
 
 
-def test_what_was_converted_is_written_down_as_json(folder, tmp_path):
+def test_the_config_of_converted_weights_is_stored_as_json(folder, tmp_path):
     assert run(folder, "--out", str(tmp_path / "out")) == 0
     stored = next((tmp_path / "out" / "checkpoints" / "0" / "meta").glob("*"))
     assert json.loads(stored.read_text())["config"]["model"]["name"] == "tsn"

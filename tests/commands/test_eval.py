@@ -1,4 +1,4 @@
-"""What `eval.py` loads; what it tests and writes is in `tests/training/test_loop.py`."""
+"""Which modules `eval.py` loads. `tests/training/test_loop.py` tests its results and files."""
 
 import os
 import subprocess

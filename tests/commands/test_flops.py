@@ -1,4 +1,4 @@
-"""Counts written out by hand, MMAction2's published figures, and the command that prints."""
+"""Counts by hand, MMAction2's published figures, and the command's output."""
 
 import math
 import sys
@@ -27,7 +27,7 @@ FOUR_STAGES = {"stage_blocks": (1, 1, 1, 1)}
 
 
 class Alone(nn.Module):
-    """A convolution as a network."""
+    """A network that is a single convolution."""
 
     features: int
     kernel_size: tuple[int, int, int]
@@ -123,23 +123,23 @@ def test_every_kernel_is_counted_once(name):
     assert counted.parameters == sum(x.size for x in params.values())
 
 
-def test_depthwise_convolutions_are_counted_as_such():
+def test_depthwise_convolutions_have_one_input_channel_a_group():
     model = jaxaction.build(tiny("tsm_mobilenetv2"))
     layers = flops.count(model, clip_shape(model)).layers
     assert (1, 3, 3, 1, 8) in [layer.kernel for layer in layers]  # one channel a group
 
 
-def test_folded_norms_leave_the_count_as_it_is():
+def test_folded_norms_do_not_change_the_count():
     model, clip_shape = jaxaction.build(TINY), (1, 3, 16, 16, 3)
     assert flops.count(model.clone(folded=True), clip_shape).macs == 253600 // 2
 
 
-def test_clips_that_no_memory_holds_are_counted():
+def test_clips_larger_than_any_memory_are_counted():
     counted = flops.count(jaxaction.build(TINY), (2**10, 3, 2**14, 2**14, 3))
     assert counted.macs_without_head == 253440 * 2**9 * 2**20
 
 
-# GMACs of one clip of 224x224 with the head, published in two decimals.
+# GMACs of one clip of 224x224 with the head, published with two decimals.
 @pytest.mark.parametrize(
     ("name", "variant", "frames", "gmacs"),
     [
@@ -161,12 +161,12 @@ def test_published_figures_come_out(name, variant, frames, gmacs):
     assert counted.macs / 1e9 == pytest.approx(gmacs, abs=0.005)
 
 
-def test_xla_counts_a_matrix_product_alike():
+def test_xla_counts_the_same_for_a_matrix_product():
     model, clip_shape = Alone(8, (1, 1, 1)), (1, 2, 6, 6, 4)
     assert flops.xla_flops(model, clip_shape) == 2 * flops.count(model, clip_shape).macs
 
 
-def test_xla_counts_a_network_nearly_alike():
+def test_xla_counts_nearly_the_same_for_a_network():
     xla_count = flops.xla_flops(jaxaction.build(TINY), (2, 3, 16, 16, 3))
     assert xla_count == pytest.approx(2 * 253600, rel=0.2)  # norms are in it, padding is not
 
@@ -175,7 +175,7 @@ def test_xla_counts_a_network_nearly_alike():
     ("costs", "expected"),
     [(None, math.nan), ({}, math.nan), ([], math.nan), ([{"flops": 7.0}], 7.0)],
 )
-def test_count_that_xla_does_not_give_is_nan(monkeypatch, costs, expected):
+def test_a_missing_count_of_xla_is_nan(monkeypatch, costs, expected):
     monkeypatch.setattr(jax.stages.Lowered, "cost_analysis", lambda lowered: costs)
     xla_count = flops.xla_flops(Alone(8, (1, 1, 1)), (1, 1, 2, 2, 4))
     assert xla_count == pytest.approx(expected, nan_ok=True)
@@ -183,7 +183,7 @@ def test_count_that_xla_does_not_give_is_nan(monkeypatch, costs, expected):
 
 @pytest.fixture
 def away(tmp_path, monkeypatch):
-    """Another directory, and the checkout's root not on the path: the console script's view."""
+    """Changes to another directory and takes the checkout off the path, as for a console script."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if Path(entry) != ROOT])
     for name in [name for name in sys.modules if name.split(".")[0] == "configs"]:
@@ -231,7 +231,7 @@ def test_command_lists_layers(away, capsys):
         (["--config="], "--config : no such shipped config"),
     ],
 )
-def test_command_names_what_it_cannot_use(away, argv, words):
+def test_command_names_the_value_that_it_cannot_use(away, argv, words):
     with pytest.raises(InputError) as caught:
         run(*argv)
     assert words in str(caught.value) and "\n" not in str(caught.value)

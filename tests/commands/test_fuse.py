@@ -1,4 +1,4 @@
-"""Late fusion: videos that are matched, accuracies that come out, results that don't fit."""
+"""Late fusion: matching of videos, accuracies of the mean, and results that don't match."""
 
 import dataclasses
 from pathlib import Path
@@ -19,7 +19,7 @@ FLOW = {"c.mp4": (2, [0.2, 0.1, 0.7]), "a.mp4": (0, [0.3, 0.5, 0.2]), "b.mp4": (
 
 
 def write_run(folder: Path, videos: dict, names=NAMES, unreadable=()) -> str:
-    """A run's `eval/test.npz`, written by what writes it for `eval.py`; scores are log probs."""
+    """Writes a run's `eval/test.npz` in the way of `eval.py`; scores are log probabilities."""
     probs = np.array([row for _, row in videos.values()], np.float32)
     labels = np.array([label for label, _ in videos.values()], np.int32)
     fields = {"protocol": PROTOCOL, "ids": tuple(videos), "labels": labels, "scores": np.log(probs)}
@@ -38,7 +38,7 @@ def runs(tmp_path):
 
 
 def run(*argv: str) -> int:
-    """The command as `jaxaction fuse` starts it."""
+    """Runs the command in the way of `jaxaction fuse`."""
     parser = cli._Parser()
     fuse.add_arguments(parser)
     return fuse.main(parser.parse_args(list(argv)))
@@ -96,7 +96,7 @@ def test_nothing_is_overwritten(runs, tmp_path):
     assert (tmp_path / "mine.npz").read_text() == "mine"
 
 
-def test_unreadable_videos_of_any_run_are_kept_in_mind(tmp_path):
+def test_unreadable_videos_of_all_runs_are_stored(tmp_path):
     some = {id: row for id, row in FLOW.items() if id != "b.mp4"}
     runs = [
         write_run(tmp_path / "rgb", RGB),
@@ -188,11 +188,11 @@ def test_several_labels_a_video_give_mean_average_precision(tmp_path, capsys):
         (["one", "1"], "invalid float value: 'one'"),
     ],
 )
-def test_weights_that_make_no_mean_are_refused(runs, weights, message):
+def test_weights_without_a_mean_are_refused(runs, weights, message):
     assert message in refused(*runs, "--weights", *weights)
 
 
-def test_what_is_no_result_is_named(runs, tmp_path):
+def test_a_file_that_is_no_result_is_named(runs, tmp_path):
     (tmp_path / "text.npz").write_text("no zip")
     np.savez(tmp_path / "half.npz", ids=np.array(["a"]))
     test = fuse.read(runs[0], "test").test

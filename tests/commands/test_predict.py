@@ -1,4 +1,4 @@
-"""Prediction and `eval.py` on a tiny run: the same scores, and one line for each mistake."""
+"""`jaxaction predict` and `eval.py` on a tiny run: equal scores, and one line for a mistake."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ LABELS = ("red", "green", "blue")
 
 
 def write_video(path: Path, seed: int, num_frames: int = 20) -> None:
-    """Noise of 48x40 pixels, so that no two clips or crops look the same."""
+    """Writes noise of 48x40 pixels, so that no two clips or crops look the same."""
     noise = np.random.default_rng(seed).integers(0, 256, (num_frames, 40, 48, 3), dtype=np.uint8)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("mpeg4", rate=10)
@@ -34,7 +34,7 @@ def write_video(path: Path, seed: int, num_frames: int = 20) -> None:
 
 
 def random_weights(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Kernels that keep the variance; vectors that would do for a running variance, too."""
+    """Returns kernels that keep the variance, or a positive vector, as a running variance needs."""
     if len(shape) == 1:
         return rng.uniform(0.1, 0.5, shape).astype(np.float32)
     return (rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[:-1]))).astype(np.float32)
@@ -54,7 +54,7 @@ def tiny_config(folder: Path):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Three videos with an annotation file, and the run directory `run`."""
+    """A folder with three videos, an annotation file, and the run directory `run`."""
     folder = tmp_path_factory.mktemp("tiny")
     for i in range(3):
         write_video(folder / f"{i}.mp4", seed=i)
@@ -78,7 +78,7 @@ def predictor(folder) -> Predictor:
 
 @pytest.fixture
 def run_eval(folder, monkeypatch, capsys):
-    """`eval.py`'s main in this process, on the tiny run; returns what it printed."""
+    """A function that runs `eval.py`'s main on the tiny run and returns its output."""
     monkeypatch.syspath_prepend(ROOT)
 
     def run(*argv: str) -> str:
@@ -100,7 +100,7 @@ def test_a_video_has_the_scores_that_eval_wrote(folder, predictor, run_eval):
         assert file["label_names"].tolist() == list(LABELS)
 
 
-def test_eval_writes_what_the_figures_depend_on(folder, run_eval):
+def test_eval_writes_the_conditions_of_its_figures(folder, run_eval):
     run_eval()
     record = json.loads((folder / "run" / "eval" / "test.json").read_text())
     assert record["about"]["step"] == 5
@@ -127,7 +127,7 @@ def test_eval_takes_another_protocol_and_keeps_the_first_result(folder, run_eval
         ("--config.data.test_file=", "test_file"),
     ],
 )
-def test_eval_names_what_it_cannot_use(run_eval, flag, words):
+def test_eval_names_the_value_that_it_cannot_use(run_eval, flag, words):
     with pytest.raises(InputError) as caught:
         run_eval(flag)
     assert words in str(caught.value) and "\n" not in str(caught.value)
@@ -141,7 +141,7 @@ def test_a_prediction_has_named_probabilities(folder, predictor):
     assert found.scores.shape == (3,)
 
 
-def test_a_files_bytes_give_what_its_path_gives(folder, predictor):
+def test_a_files_bytes_give_the_same_as_its_path(folder, predictor):
     path = folder / "1.mp4"
     np.testing.assert_array_equal(predictor(path.read_bytes()).probs, predictor(str(path)).probs)
 

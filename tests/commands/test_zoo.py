@@ -1,4 +1,4 @@
-"""MMAction2's table of its networks against ours; the kept figures against the networks."""
+"""Our figures against MMAction2's table, the stored figures against the networks, and copies."""
 
 import functools
 import json
@@ -24,8 +24,8 @@ NETWORKS = {zoo.network(config): config for config in CONFIGS.values()}
 RECIPES = [name for name, row in VARIANTS.items() if row.mmaction_name]
 SLOWONLY_NL = "slowonly:r50-in1k-nl-embedded-gaussian"
 
-# GMACs of one clip at 224x224 with the head and millions of parameters, as counted with
-# MMAction2's networks; top-1, top-5 and "FLOPs" in 1e9 (of the backbone), as in its README.
+# GMACs of one clip of 224x224 with the head, and millions of parameters, both counted with
+# MMAction2's networks; then top-1, top-5 and "FLOPs" in 1e9 (of the backbone) from its README.
 TABLE = {
     "tsn:r50-1x1x3-k400": ("102.18", "24.328", 72.83, 90.65, "102.7"),
     "tsn:r50-1x1x5-k400": ("102.18", "24.328", 73.80, 91.21, "102.7"),
@@ -75,7 +75,7 @@ TABLE = {
 
 @pytest.fixture(scope="module")
 def count():
-    """Counts a config's network at 224x224, each network once."""
+    """A function that counts a config's network at 224x224, each network only once."""
 
     @functools.cache
     def once(text):
@@ -87,7 +87,7 @@ def count():
 
 
 def at_256(layer):
-    """The MACs of a layer of 224x224 in clips of 256x256.
+    """Returns the MACs in clips of 256x256 of a layer that was counted for 224x224.
 
     Kernels are odd and padded by half, and strides are powers of two up to 32, which divide both
     sizes: every output has (256 / 224)^2 times the pixels, a non-local block's keys as well.
@@ -140,7 +140,10 @@ def test_published_flops_are_macs_of_the_backbone_and_its_norms(count, name):
 
 
 def has_norm(layer):
-    """All convolutions, but for three of a non-local block (and laterals, below the last digit)."""
+    """Whether a batch norm follows the layer, as after all convolutions but three of a block.
+
+    The three are a non-local block's. Laterals have none either, which is below the last digit.
+    """
     return layer.kind == "conv" and not {"g", "theta", "phi"} & set(layer.path.split("/"))
 
 
@@ -171,7 +174,7 @@ def cells(listing, name):
     return re.split(r" {2,}", line)
 
 
-def test_listing_has_every_variant_in_a_line_families_apart(listing):
+def test_listing_has_a_line_for_every_variant_and_separates_families(listing):
     names = [line.split(" ")[0] for line in listing[2:] if line]
     assert names == list(VARIANTS)
     families = [name.split(":")[0] for name in names]
@@ -179,13 +182,13 @@ def test_listing_has_every_variant_in_a_line_families_apart(listing):
     assert listing.count("") == len(shipped.FAMILIES)
 
 
-def test_listing_says_who_published_and_that_nobody_measured(listing):
+def test_listing_says_that_accuracies_are_published_and_not_measured(listing):
     at = listing[1].index("top-1")
     assert listing[0][at:] == "published by MMAction2, not measured here"
     assert listing[1][at:].split() == ["top-1", "top-5", "file"]
 
 
-def test_listing_has_dashes_for_what_was_not_published(listing):
+def test_listing_has_dashes_for_unpublished_values(listing):
     for name, row in VARIANTS.items():
         if not row.top1 or not row.mmaction_name:
             assert cells(listing, name)[-3:-1] == ["-", "-"]
@@ -244,7 +247,7 @@ def small(**fields):
     return config
 
 
-def test_network_is_the_same_under_what_costs_nothing():
+def test_fields_that_cost_nothing_leave_the_network_the_same():
     other = small(dropout=0.9, bn_group=2)
     other.optim.learning_rate = 1.0
     other.data.size = (32, 32)
@@ -254,7 +257,7 @@ def test_network_is_the_same_under_what_costs_nothing():
     assert zoo.network(other).endswith("clip=25x3")
 
 
-def test_unknown_network_is_counted_once_and_said(capsys):
+def test_unknown_network_is_counted_once_and_reported(capsys):
     text = zoo.network(small())
     figures = zoo.figures([small(), small()])
     assert capsys.readouterr().err == f"counting {text}\n"
@@ -299,17 +302,18 @@ def test_command_describes_one_variant(text, tmp_path, monkeypatch, capsys):
     assert lines[11] == "one clip of the test, 1x8x256x256x3"
     assert "2.74 M parameters" in lines
     assert "--config.data.size='(224, 224)'" in lines
+    assert lines.index("docs/config.md explains every key:") < lines.index("--config.compute=tf32")
 
 
 def test_description_has_note_and_stages():
     name = "r2plus1d:r18-torchvision-16x2-k400"
     text = zoo.describe(name, VARIANTS[name])
     assert "\npublished   -\n" in text and f"\nnote        {VARIANTS[name].note}\n" in text
-    assert "\nbackbone/layer4  1x2x7x7x512\n" in text  # of the 112x112 that its test takes
+    assert "\nbackbone/layer4  1x2x7x7x512\n" in text  # its test takes 112x112
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_settings_give_the_config_back(name):
+def test_printed_settings_make_the_same_config(name):
     printed = zoo.settings(CONFIGS[name])
     others, overrides = flags.take_overrides(shlex.split(printed))
     config = flags.load_config(*name.split(":"))
@@ -329,7 +333,7 @@ def test_settings_give_the_config_back(name):
         (["--config.data.clip_len=4"], "jaxaction zoo takes no --config.data.clip_len"),
     ],
 )
-def test_command_names_what_it_cannot_use(argv, words):
+def test_command_names_the_value_that_it_cannot_use(argv, words):
     with pytest.raises(InputError) as caught:
         main(["zoo", *argv])
     assert words in str(caught.value) and "\n" not in str(caught.value)
@@ -352,19 +356,19 @@ def test_copy_equals_the_original_also_after_an_override(tmp_path, name):
         assert copied.to_dict() == original.to_dict(), key
 
 
-# Every key that others follow, one that follows, and the first again, which that no longer does.
+# All keys that other keys follow, and two that follow: test.clip_len and optim.decay_epochs.
 OVERRIDES = {"data.clip_len": "24", "data.short_side": "301", "data.size": "96,96"}
 OVERRIDES |= {"data.sampling": "uniform", "data.frame_interval": "7", "data.stack": "3"}
 OVERRIDES |= {"data.modality": "flow", "data.past_end": "repeat_last", "data.target_fps": "12.5"}
 OVERRIDES |= {"train.epochs": "77", "test.clip_len": "40", "optim.decay_epochs": "5"}
 
 
-def test_overrides_of_that_test_are_all_keys_that_others_follow():
+def test_these_overrides_have_all_keys_that_others_follow():
     followed = {key for config in CONFIGS.values() for key in followers(config).values()}
     assert followed < OVERRIDES.keys()
 
 
-def test_copy_tells_its_origin_and_how_it_is_run(tmp_path, monkeypatch):
+def test_copy_names_its_origin_and_the_command_that_trains_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main(["zoo", "tsm:r50-1x1x8-k400", "--copy", "mine.py"])
     text = Path("mine.py").read_text()
@@ -379,11 +383,11 @@ def test_copy_tells_its_origin_and_how_it_is_run(tmp_path, monkeypatch):
         (["tsm", "--copy", "there.py"], "--copy there.py: it exists already; name another file"),
         (["tsm", "--copy", "mine"], "--copy mine: a config's file name ends in .py; write --copy"),
         (["tsm", "--copy", "no/mine.py"], "--copy no/mine.py can't be written (No such file"),
-        (["--copy", "mine.py"], "--copy mine.py: of which config? write NAME --copy mine.py"),
+        (["--copy", "mine.py"], "--copy mine.py: the config's name is missing; write NAME --copy"),
         (["tsm:r50", "--copy", "mine.py"], "tsm:r50: no such variant; there is tsm:r50-1x1x8"),
     ],
 )
-def test_copy_that_cannot_be_is_one_line(tmp_path, monkeypatch, argv, words):
+def test_copy_that_cannot_be_written_is_one_line(tmp_path, monkeypatch, argv, words):
     monkeypatch.chdir(tmp_path)
     Path("there.py").write_text("# mine")
     with pytest.raises(InputError) as caught:

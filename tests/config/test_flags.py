@@ -235,7 +235,7 @@ def test_an_unknown_command_is_answered_with_the_known_ones(argv, words):
 
 def test_eval_keeps_overrides_as_text():
     parsed = flags.parse_eval(["--workdir=w", "--config.test.crops=center"])
-    assert parsed == ("w", {"test.crops": "center"})
+    assert parsed == ("w", {"test.crops": "center"}, "")
 
 
 def test_eval_without_workdir_is_refused():

@@ -158,6 +158,7 @@ def test_magnitude_out_of_range_is_refused(magnitude):
 
 
 @pytest.mark.parametrize("change", [augment.color_jitter, augment.rand_augment])
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_flow_has_no_colours(change):
     with pytest.raises(ValueError, match=r"not uint8 \[3, 24, 32, 2\]; leave .* out for flow"):
         change(clip()[..., :2], generator())

@@ -40,6 +40,9 @@ class Videos:
     def __getitem__(self, index):
         return self._records[index]
 
+    def id(self, index):
+        return self._records[index].id
+
 
 @pytest.fixture(scope="module")
 def videos():
@@ -151,7 +154,7 @@ def test_a_training_clip_is_cut_and_resized_from_the_video(videos):
 
 
 def test_flipping_mirrors_the_clip_and_swaps_the_labels_it_is_told():
-    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, [[0, 1], [4, 5]])
+    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, ((0, 1), (4, 5)))
     data = encoded(count=3)
     for label, expected in ((0, 1), (1, 0), (4, 5), (2, 2)):
         clip, swapped = transform(data, label, np.random.default_rng(0))
@@ -168,7 +171,7 @@ def test_flipping_has_the_probability_it_is_told():
 
 
 def test_flipping_swaps_every_label_of_several():
-    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, [[0, 1]])
+    transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, ((0, 1),))
     assert transform(encoded(count=3), (0, 5), np.random.default_rng(0))[1] == (1, 5)
 
 
@@ -255,6 +258,7 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         ((*USUAL, (), (), 1.5), "data.random_erasing 1.5 is not a probability"),
     ],
 )
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_an_impossible_transform_is_named_with_its_key(fields, message):
     with pytest.raises(InputError, match=message):
         TrainTransform(*fields)

@@ -38,6 +38,7 @@ def test_a_protocol_survives_json():
     assert Protocol.from_json(PAPER.to_json()) == PAPER
 
 
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_sizes_given_as_lists_become_tuples():
     assert hash(changed(size=[256, 256])) == hash(PAPER)
 
@@ -66,6 +67,7 @@ def test_sizes_given_as_lists_become_tuples():
         ({"size": (224, 224)}, "test.crops three needs test.short_side 256 as one side"),
     ],
 )
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_an_impossible_value_is_named_with_its_key(fields, message):
     with pytest.raises(InputError, match=message):
         changed(**fields)

@@ -1,6 +1,10 @@
 """Weights are fitted strictly, inflated as MMAction2 does, and refused where they are wrong."""
 
+import json
+import struct
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -76,6 +80,36 @@ def test_weights_that_are_not_finite_are_refused_by_name(value):
     given["backbone.conv1.bn.bias"][3] = value
     with pytest.raises(InputError, match="1 weights .* not finite: backbone.conv1.bn.bias;"):
         conversion.convert(given, TSN)
+
+
+def test_weights_that_overflow_float32_are_refused_by_name():
+    given = weights(TSN)
+    given["backbone.conv1.bn.bias"] = given["backbone.conv1.bn.bias"].astype(np.float64) + 1e300
+    with pytest.raises(InputError, match="1 weights .* not finite: backbone.conv1.bn.bias;"):
+        conversion.convert(given, TSN)
+
+
+@pytest.mark.parametrize("kind", ["int8", "bool", "uint8", "int64"])
+def test_weights_that_are_no_fractions_are_refused_by_name_and_type(kind):
+    given = weights(TSN)
+    given["backbone.conv1.bn.bias"] = given["backbone.conv1.bn.bias"].astype(kind)
+    with pytest.raises(InputError, match=f"1 weights .* but {kind}: backbone.conv1.bn.bias;"):
+        conversion.convert(given, TSN)
+
+
+def test_half_precision_weights_are_taken():
+    given = weights(TSN)
+    for kind in ("float16", "bfloat16"):
+        small = given | {"backbone.conv1.bn.bias": np.zeros(8, jnp.dtype(kind))}
+        assert conversion.convert(small, TSN).variables
+
+
+def test_numbers_that_numpy_lacks_are_named(tmp_path):
+    tensor = {"dtype": "F8_E4M3", "shape": [2], "data_offsets": [0, 2]}
+    header = json.dumps({"a": tensor}).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(2))
+    with pytest.raises(InputError, match="w.safetensors has 1 weights of type F8_E4M3"):
+        read_weights(tmp_path / "w.safetensors")
 
 
 def test_image_weights_go_into_2d_networks_as_they_are(image_network):

@@ -6,6 +6,8 @@ is in `MODELS`.
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -31,7 +33,8 @@ def draw_variables(model: VideoModel) -> dict[str, Any]:
     """Random variables, none of them at the value that it is initialised to."""
     rng = np.random.default_rng(0)
     leaves = flatten_dict(abstract_variables(model))
-    return unflatten_dict({path: _draw(rng, path[-1], leaf.shape) for path, leaf in leaves.items()})
+    drawn = {path: _draw(rng, path[-1], leaf.shape) for path, leaf in leaves.items()}
+    return jax.tree.map(jnp.asarray, unflatten_dict(drawn))
 
 
 def _draw(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -54,8 +57,8 @@ NETWORKS = {name: tiny(name, norm_eps=0.1) for name in MODELS} | {
 }
 
 
-def network(name: str, **fields: Any) -> tuple[VideoModel, dict[str, Any], np.ndarray]:
+def network(name: str, **fields: Any) -> tuple[VideoModel, dict[str, Any], jax.Array]:
     """A model of `NETWORKS`, its random variables, and clips."""
     model = jaxaction.build(NETWORKS[name] | fields)
     clips = np.random.default_rng(1).standard_normal(clip_shape(model), np.float32)
-    return model, draw_variables(model), clips
+    return model, draw_variables(model), jnp.asarray(clips)

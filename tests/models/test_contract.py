@@ -53,8 +53,11 @@ def test_paths_that_the_head_sees_have_its_channels(name):
     model = jaxaction.build(tiny(name))
     variables = draw_variables(model)
     clip = jax.ShapeDtypeStruct(clip_shape(model), "float32")
-    features = jax.eval_shape(lambda x: model.apply(variables, x, method="features"), clip)
-    channels = [path.shape[-1] for path in model.head_paths(features)]
+
+    def head_paths(clip):
+        return model.head_paths(model.apply(variables, clip, method="features"))
+
+    channels = [path.shape[-1] for path in jax.eval_shape(head_paths, clip)]
     assert sum(channels) == model.out_channels
     assert model.fast_channels in (0, channels[0])
 

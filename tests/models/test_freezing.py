@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -133,7 +134,7 @@ def test_partial_bn_moves_the_statistics_of_the_first_norm_alone():
 
 @pytest.mark.parametrize("freeze", ["", "statistics", "norms", "all"])
 def test_each_level_stops_the_gradients_that_it_names(freeze):
-    x = np.random.default_rng(0).standard_normal((2, 1, 3, 3, 4)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 1, 3, 3, 4)), jnp.float32)
     conv, norm = Conv3d(4, (1, 1, 1), use_bias=True, freeze=freeze), BatchNorm(freeze=freeze)
     draw = np.random.default_rng(1).standard_normal
     params = {"conv": {"kernel": draw((1, 1, 1, 4, 4)), "bias": draw(4)}}
@@ -142,7 +143,7 @@ def test_each_level_stops_the_gradients_that_it_names(freeze):
 
     def loss(params):
         y = conv.apply({"params": params["conv"]}, x)
-        variables = {"params": params["norm"], "batch_stats": stats}
+        variables = {"params": params["norm"], "batch_stats": jax.tree.map(jnp.asarray, stats)}
         return (norm.apply(variables, y, True, mutable=["batch_stats"])[0] ** 3).sum()
 
     _, still = split(compiled(jax.grad(loss))(jax.tree.map(np.float32, params)))

@@ -10,7 +10,7 @@ from jaxaction.models.layers import BatchNorm, batch_groups, max_pool, normalize
 
 
 def apply_norm(x, **options):
-    norm = BatchNorm(LayerOptions(**options))
+    norm, x = BatchNorm(LayerOptions(**options)), jnp.asarray(x)
     variables = norm.init(jax.random.key(0), x, False)
     return norm.apply(variables, x, True, mutable=["batch_stats"])
 
@@ -64,8 +64,10 @@ def test_bfloat16_input_keeps_float32_statistics():
 @pytest.mark.parametrize("groups", [1, 3])
 def test_gradient_of_the_norm_is_the_derived_one(groups):
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((groups, 40, 5)).astype(np.float32)
-    scale, bias, g = (rng.standard_normal(s).astype(np.float32) for s in ((5,), (5,), x.shape))
+    x = jnp.asarray(rng.standard_normal((groups, 40, 5)), jnp.float32)
+    scale, bias, g = (
+        jnp.asarray(rng.standard_normal(s), jnp.float32) for s in ((5,), (5,), x.shape)
+    )
 
     def derived(x, scale, bias):
         mean = x.mean(axis=1, keepdims=True)
@@ -106,4 +108,4 @@ def test_max_pool_equals_a_reduced_window(seed):
     expected = jax.lax.reduce_window(
         x, -jnp.inf, jax.lax.max, (1, *window, 1), (1, *strides, 1), pads
     )
-    np.testing.assert_array_equal(max_pool(x, window, strides, padding), expected)
+    np.testing.assert_array_equal(max_pool(jnp.asarray(x), window, strides, padding), expected)

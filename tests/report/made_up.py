@@ -1,4 +1,4 @@
-"""Directories of runs that nobody has trained: real files and clips, made-up figures."""
+"""Directories of runs that were never trained: real files and clips, made-up figures."""
 
 import math
 from pathlib import Path
@@ -17,7 +17,7 @@ NASTY = ("<script>alert(1)</script>", "tea & \"cake\" 'hot'", "</td></table><!--
 
 
 def run(folder: Path, names: tuple[str, ...], test: Evaluation, steps: int = 90) -> str:
-    """A run's directory in `folder`, beside the clips of `tiny_run`."""
+    """A run's directory in `folder`, next to the clips of `tiny_run`."""
     if not (folder / "test.txt").exists():
         tiny_run.write_clips(folder)
     config = tiny_run.config(folder)
@@ -31,11 +31,16 @@ def run(folder: Path, names: tuple[str, ...], test: Evaluation, steps: int = 90)
 
 
 def write_history(written: History, steps: int) -> None:
-    """The lines of a run that learns."""
+    """Writes the lines of a run that learns."""
     for step in range(3, steps + 1, 3):
         done = step / steps
         loss = 1.1 * math.exp(-3 * done) + 0.05 * math.sin(step)
-        values = {"loss": loss, "accuracy": 1 - 0.6 * math.exp(-4 * done), "grad_norm": 2 + loss}
+        values = {
+            "loss/cross_entropy": loss,
+            "loss": loss,
+            "accuracy": 1 - 0.6 * math.exp(-4 * done),
+            "grad_norm": 2 + loss,
+        }
         values |= {"clips_per_second": 50.0 + step % 7, "seconds_per_step": 0.1, "data_share": 0.1}
         values["learning_rate"] = 0.004 * (1 + math.cos(math.pi * done)) / 2
         written.add(step, {f"train/{name}": value for name, value in values.items()})
@@ -50,7 +55,7 @@ def evaluation(config_protocol, ids, labels, probs, unreadable=()) -> Evaluation
 
 
 def few(folder: Path) -> Evaluation:
-    """The six test clips of `tiny_run`, the second and the sixth wrong."""
+    """Returns a test of the six clips of `tiny_run`, the second and the sixth wrong."""
     protocol = build.protocol(tiny_run.config(folder).test)
     probs = [
         [0.8, 0.1, 0.1],
@@ -65,7 +70,7 @@ def few(folder: Path) -> Evaluation:
 
 
 def many(folder: Path, classes: int = 400, videos: int = 20000) -> Evaluation:
-    """Made-up scores of many classes, each taken for its neighbours now and then."""
+    """Returns made-up scores of many classes; some videos are taken for a neighbour class."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, classes, videos).astype(np.int32)
     skill = rng.uniform(0.5, 3.5, classes)
@@ -81,7 +86,7 @@ def many(folder: Path, classes: int = 400, videos: int = 20000) -> Evaluation:
 
 
 def several_labels(folder: Path) -> Evaluation:
-    """The six test clips with some of four classes each; nothing is of the last class."""
+    """Returns a test of the six clips with several of four classes each; the last has no clip."""
     rng = np.random.default_rng(1)
     labels = np.zeros((6, 4), np.float32)
     labels[np.arange(6), np.arange(6) % 3] = labels[::2, 1] = 1

@@ -1,10 +1,10 @@
-"""A report's elements in their order, as the standard library's HTML parser sees them."""
+"""A report as a tree of elements, from the standard library's HTML parser."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
 
-VOID = ("meta", "img")  # have no end tag
+VOID = ("meta", "img")  # tags without an end tag
 
 
 @dataclass
@@ -14,7 +14,7 @@ class Node:
     inside: list = field(default_factory=list)
 
     def all(self, tag: str, kind: str = "") -> "list[Node]":
-        """Elements of a tag (and class) below this one."""
+        """Returns all elements of a tag (and class) inside this one."""
         elements = []
         for item in self.inside:
             if isinstance(item, Node):
@@ -35,7 +35,7 @@ class Node:
         return "".join(item if isinstance(item, str) else item.text for item in self.inside)
 
     def cells(self) -> list[list[str]]:
-        """The rows of a table's body."""
+        """Returns the texts of a table's cells, row by row, without the head."""
         rows = self.one("tbody").all("tr")
         return [[x.text.strip() for x in row.inside if isinstance(x, Node)] for row in rows]
 
@@ -63,7 +63,7 @@ class _Parser(HTMLParser):
 
 
 def parse(path: Path) -> Node:
-    """The page; AssertionError if elements don't end in the order in which they began."""
+    """Returns the page; AssertionError if elements aren't nested properly."""
     parser = _Parser()
     parser.feed(path.read_text("utf-8"))
     parser.close()

@@ -1,4 +1,4 @@
-"""A report in a real browser, from the disk: nothing is asked for, nothing complains, all is seen.
+"""A report in a real browser, from the disk: it requests nothing, has no errors, and shows all.
 
 Skipped where neither Chromium nor Chrome is installed.
 """
@@ -19,7 +19,7 @@ from tests.report.parsed import parse
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
-# Written into a copy of the page, since a browser says what it has done only to what runs in it.
+# This script goes into a copy of the page, since only the page itself can see what the browser did.
 PROBE = """
 const seen = {problems: [], asked: []};
 for (const kind of ["error", "securitypolicyviolation"])
@@ -54,12 +54,12 @@ def with_probe(path: Path, more: str = "") -> Path:
 
 
 def browse(path: Path, profile: Path) -> tuple[dict, str]:
-    """What the probe has seen, and what the page said on the browser's console."""
+    """Returns the probe's findings, and the page's lines on the browser's console."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if browser is None:
         pytest.skip("no Chromium or Chrome is installed")
     flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
-    flags += ("--window-size=500,900", "--enable-logging=stderr", f"--user-data-dir={profile}")
+    flags += ("--window-size=400,900", "--enable-logging=stderr", f"--user-data-dir={profile}")
     command = [browser, *flags, "--dump-dom", path.absolute().as_uri()]
     done = subprocess.run(command, capture_output=True, timeout=120)
     dom = path.with_name("dom.html")
@@ -68,14 +68,14 @@ def browse(path: Path, profile: Path) -> tuple[dict, str]:
     return json.loads(parse(dom).one("pre", "probe").text), "\n".join(console)
 
 
-def test_a_browser_shows_all_of_a_page_and_asks_for_nothing(tmp_path):
+def test_a_browser_shows_all_of_a_page_and_requests_nothing(tmp_path):
     directory = made_up.run(tmp_path, made_up.NASTY, made_up.few(tmp_path))
     seen, console = browse(with_probe(report.make(directory)), tmp_path / "profile")
     assert seen["problems"] == [] and console == ""
     assert [url for url in seen["asked"] if not url.startswith("data:")] == []
     assert len(seen["images"]) == 8 and min(map(min, seen["images"])) > 30
     assert len(seen["charts"]) == 6 and min(map(min, seen["charts"])) > 100
-    assert sum(length > 200 for length in seen["lines"]) == 8  # three more are single points
+    assert sum(length > 200 for length in seen["lines"]) == 8  # three more are points
     assert seen["wide"] <= 0  # nothing sticks out of a narrow window
 
 
@@ -86,8 +86,8 @@ def test_a_click_on_a_title_sorts_and_a_second_one_reverses(tmp_path):
     assert seen["order"] == [None, "ascending", None, None, None]
 
 
-def test_what_a_page_must_not_do_is_seen_and_stopped(tmp_path):
-    """That the tests above can fail: a picture from elsewhere, and a script of a label's."""
+def test_loading_and_other_scripts_are_noticed_and_blocked(tmp_path):
+    """Checks that the tests above can fail, with a picture from a server and an inline script."""
     tiny_run.write_clips(tmp_path)
     page = report.make(made_up.run(tmp_path, ("a", "b", "c"), made_up.few(tmp_path)))
     more = '<img src="http://localhost:9/x.png" alt=""/><script>alert(1)</script>'

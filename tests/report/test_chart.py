@@ -1,7 +1,9 @@
+import re
+
 import numpy as np
 import pytest
 
-from jaxaction.report.chart import MOST_POINTS, Curve, axis, figure, thinned
+from jaxaction.report.chart import DASH, MOST_POINTS, Curve, axis, figure, thinned
 from jaxaction.report.elements import text
 from jaxaction.report.thumbnails import jpeg
 
@@ -37,3 +39,39 @@ def test_a_chart_of_any_finite_numbers_can_be_drawn(points):
 def test_flow_is_a_picture_and_large_frames_become_small():
     assert jpeg(np.full((60, 1000, 2), 200, np.uint8))[:3] == b"\xff\xd8\xff"
     assert len(jpeg(np.zeros((1080, 1920, 3), np.uint8))) < 2000
+
+
+def strokes(drawn: str) -> list[str]:
+    """How each line of a chart is drawn, without its points and its colour."""
+    return re.findall(r'<polyline points="[^"]*" class="line"([^>]*)>', drawn)
+
+
+def ink(stroke: str, parts: int) -> list[bool]:
+    """Whether each part of a line's first period, `parts` of `DASH` pixels, is drawn."""
+    if not stroke:
+        return [True] * parts
+    on, off = map(float, re.search(r'dasharray="(\S+) (\S+)"', stroke).groups())
+    shift = float(re.search(r'dashoffset="(\S+)"', stroke)[1])
+    middles = [DASH * (i + 0.5) + shift for i in range(parts)]
+    return [middle % (on + off) < on for middle in middles]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_every_one_of_equal_lines_is_the_topmost_somewhere(count):
+    curves = [Curve(f"curve {i}", {1: 0.5, 100: 0.7}) for i in range(count)]
+    drawn = strokes(text(figure("Accuracy", curves, 100, shares=True)))
+    assert len(set(drawn)) == count
+    inks = [ink(stroke, count) for stroke in drawn]
+    topmost = {max(i for i in range(count) if inks[i][part]) for part in range(count)}
+    assert topmost == set(range(count))
+
+
+def test_equal_points_are_rings_around_each_other():
+    curves = [Curve(f"curve {i}", {100: 0.5}) for i in range(3)]
+    radii = re.findall(r' r="([^"]*)"', text(figure("Accuracy", curves, 100)))
+    assert [float(r) for r in radii] == [7.0, 5.5, 4.0]
+
+
+def test_a_single_line_among_points_is_solid():
+    curves = [Curve("test", {9: 0.5}), Curve("train", {1: 0.1, 9: 0.5})]
+    assert strokes(text(figure("Accuracy", curves, 9)))[1] == ""

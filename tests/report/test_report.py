@@ -1,4 +1,4 @@
-"""What stands in a report, and what it does without."""
+"""The contents of a report, also without a test, a data set or readable videos."""
 
 import base64
 import dataclasses
@@ -31,7 +31,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture
 def folder(clips, tmp_path):
-    """A folder of one's own with the clips."""
+    """A copy of the clips that a test may change."""
     return shutil.copytree(clips, tmp_path / "own")
 
 
@@ -40,12 +40,12 @@ def page(folder, test, names=NAMES, **more):
 
 
 def picture(image):
-    """The pixels of an image whose bytes are in the page, RGB."""
+    """Returns the pixels, RGB, of an image in the page."""
     data = base64.b64decode(image.attributes["src"].partition("base64,")[2])
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def test_the_head_says_what_the_run_reached_and_how(folder):
+def test_the_head_has_the_accuracies_and_the_protocol(folder):
     html = page(folder, made_up.few(folder))
     line = "test top-1 66.7 %, top-5 100.0 % (6 videos)"
     assert html.one("head").one("title").text == f"run: {line}"
@@ -70,7 +70,7 @@ def test_a_page_loads_nothing_and_runs_one_script(folder):
 
 
 @pytest.mark.parametrize("kind", [made_up.few, made_up.several_labels])
-def test_labels_and_ids_are_text_whatever_is_in_them(folder, kind):
+def test_labels_and_ids_with_html_in_them_stay_text(folder, kind):
     test = kind(folder)
     test = dataclasses.replace(test, ids=("<b>&lt;\"'\x1b", *test.ids[1:]), unreadable=("<i>",))
     html = page(folder, test, made_up.NASTY)
@@ -97,7 +97,7 @@ def test_every_curve_has_its_points_and_last_value(folder):
     assert label.startswith("Accuracy over steps: train accuracy 98.9 %")
 
 
-def test_the_surest_mistakes_come_first_with_frames_and_probabilities(folder):
+def test_the_most_confident_mistakes_come_first_with_frames_and_probabilities(folder):
     section = page(folder, made_up.few(folder)).section("worst-videos")
     cards = section.one("ul", "cards").all("li")
     assert [card.one("p").text for card in cards] == ["test1.mp4", "test5.mp4"]
@@ -106,7 +106,7 @@ def test_the_surest_mistakes_come_first_with_frames_and_probabilities(folder):
         ["true", "20.0 %", "air drumming", "taken for", "70.0 %", "archery"],
         ["true", "30.0 %", "tea & cake", "taken for", "50.0 %", "air drumming"],
     ]
-    for card, colour in zip(cards, (1, 2), strict=True):  # that of the true class
+    for card, colour in zip(cards, (1, 2), strict=True):  # the colour of the true class
         images = card.all("img")
         assert len(images) == 4 and images[0].attributes["alt"].startswith("frame 1 of 4 of test")
         for image in images:
@@ -114,7 +114,7 @@ def test_the_surest_mistakes_come_first_with_frames_and_probabilities(folder):
             assert picture(image).shape == (32, 32, 3) and means.argmax() == colour
 
 
-def test_frames_are_those_of_the_row_where_videos_before_it_were_unreadable(folder):
+def test_frames_are_the_right_ones_after_unreadable_videos(folder):
     test = made_up.few(folder)
     (folder / "test0.mp4").write_bytes(b"")
     readable = {name: getattr(test, name)[1:] for name in ("ids", "labels", "scores", "probs")}
@@ -133,7 +133,7 @@ def test_a_video_without_frames_is_named_and_the_others_are_shown(folder, damage
     assert "test1.mp4" in cards[0].one("p", "missing").text and len(cards[1].all("img")) == 4
 
 
-def test_a_list_that_was_changed_shows_no_other_videos_frames(folder):
+def test_a_changed_list_shows_no_frames_of_other_videos(folder):
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     lines = (folder / "test.txt").read_text().splitlines()
     (folder / "test.txt").write_text("\n".join(lines[::-1]))
@@ -141,7 +141,7 @@ def test_a_list_that_was_changed_shows_no_other_videos_frames(folder):
     assert "another video has its place" in section.text and not section.all("img")
 
 
-def test_a_data_set_that_has_gone_is_told_once(folder):
+def test_a_missing_data_set_is_reported_once(folder):
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     (folder / "test.txt").unlink()
     section = parse(report.make(directory)).section("worst-videos")
@@ -185,7 +185,7 @@ def test_400_classes_are_a_heat_map_and_pairs_in_a_page_below_a_megabyte(folder)
         getattr(test, name)[wrong] = np.eye(400)[9]
     names = tuple(f"doing the thing of kind {i} with someone" for i in range(400))
     path = report.make(made_up.run(folder, names, test, steps=9000))
-    pictures = 12 * 4 * 10_000  # those of twelve videos, which this made-up test has not got
+    pictures = 12 * 4 * 10_000  # bytes for twelve videos, which this made-up test doesn't have
     assert path.stat().st_size + pictures < 1_000_000
     html = parse(path)
     heat = picture(html.one("img", "heat")).astype(int)
@@ -212,7 +212,7 @@ def test_several_labels_have_average_precisions_and_the_largest_losses(folder):
     assert [x.text for x in first.all("dt")] == ["true", *["not true"] * 3]
 
 
-def test_the_run_is_told_with_data_set_versions_and_config(folder):
+def test_the_run_has_data_set_versions_and_config(folder):
     test_table, config = page(folder, made_up.few(folder)).section("run").all("table")
     rows = dict(test_table.cells())
     assert rows["data.test_file"] == f"{folder}/test.txt" and rows["test videos"] == "6"
@@ -236,7 +236,7 @@ def test_a_run_without_curves_has_its_test_alone(folder):
     assert [x.text for x in parse(report.make(directory)).all("h2")][0] == "Worst videos"
 
 
-def test_the_command_makes_it_again_of_the_newest_test(folder, capsys):
+def test_the_command_writes_the_report_of_the_newest_test(folder, capsys):
     directory = made_up.run(folder, NAMES, made_up.few(folder))
     test = dataclasses.replace(made_up.few(folder), labels=np.zeros(6, np.int32))
     results.write(directory, "test", test, NAMES, {})
@@ -245,7 +245,7 @@ def test_the_command_makes_it_again_of_the_newest_test(folder, capsys):
     assert "test top-1 50.0 %" in parse(Path(directory) / report.NAME).one("head").one("title").text
 
 
-def test_what_is_no_run_or_is_damaged_is_named(folder):
+def test_a_folder_without_a_run_and_damaged_files_are_named(folder):
     with pytest.raises(InputError, match="holds no checkpoint"):
         report.make(str(folder))
     directory = made_up.run(folder, NAMES, made_up.few(folder))
@@ -257,14 +257,14 @@ def test_what_is_no_run_or_is_damaged_is_named(folder):
         report.make(directory)
 
 
-def test_a_report_that_cannot_be_made_is_a_line_and_loses_nothing(folder, monkeypatch):
+def test_a_report_that_fails_is_one_line_and_keeps_the_old_one(folder, monkeypatch):
     directory, lines = made_up.run(folder, NAMES, made_up.few(folder)), []
     report.write(directory, lines.append)
     assert lines.pop() == f"report: {directory}/report.html"
     before = (Path(directory) / report.NAME).read_bytes()
 
     def fail(contents):
-        raise KeyError("what\nnobody thought of")
+        raise KeyError("two\nlines")
 
     monkeypatch.setattr("jaxaction.report.page.html", fail)
     report.write(directory, lines.append)

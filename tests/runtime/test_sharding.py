@@ -10,6 +10,7 @@ class TwoDevices:
     size = 2
 
 
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_batch_that_does_not_divide_over_the_devices_is_refused():
     with pytest.raises(
         InputError,

@@ -176,6 +176,22 @@ def test_a_save_that_was_cut_off_is_passed_over(run):
     assert checkpoint.load_run(str(run)).step == 2
 
 
+def test_other_files_beside_the_checkpoints_are_passed_over(run):
+    (run / "checkpoints" / "99").write_text("")
+    (run / "checkpoints" / "notes.txt").write_text("")
+    (run / "checkpoints" / "007").mkdir()
+    shutil.copytree(run / "checkpoints" / "4", run / "checkpoints" / "4_backup")
+    assert checkpoint.steps(str(run)) == [2, 4]
+    assert checkpoint.load_run(str(run)).step == 4
+
+
+def test_a_checkpoint_that_was_renamed_is_named_and_the_one_before_used(run):
+    (run / "checkpoints" / "4").rename(run / "checkpoints" / "9")
+    lines = []
+    assert checkpoint.newest_good(str(run), lines.append) == 2
+    assert "9 is not used: it is the checkpoint of step 4" in lines[0]
+
+
 def test_an_empty_directory_of_a_step_is_passed_over(run):
     (run / "checkpoints" / "6").mkdir()
     assert checkpoint.load_run(str(run)).step == 4

@@ -14,6 +14,7 @@ TEXT_HEIGHT = 18  # pixels of a line
 INK, PAPER = (20, 20, 20), 255
 
 Picture = UInt8[np.ndarray, "h w 3"]
+Scaled = UInt8[np.ndarray, "h2 w2 3"]
 
 
 class Row(NamedTuple):
@@ -48,7 +49,7 @@ def _strip(row: Row) -> Picture:
     return np.concatenate([_side_by_side(np.repeat(axis, 3, axis=-1)) for axis in x_and_y])
 
 
-def _unstack(clip: UInt8[np.ndarray, "t h w s*c"], channels: int) -> UInt8[np.ndarray, "t*s h w c"]:
+def _unstack(clip: UInt8[np.ndarray, "t h w sc"], channels: int) -> UInt8[np.ndarray, "ts h w c"]:
     """Frames that are channels of one, one after the other."""
     t, height, width, every = clip.shape
     frames = clip.reshape(t, height, width, every // channels, channels)
@@ -61,7 +62,7 @@ def _evenly_spread(frames: UInt8[np.ndarray, "t h w c"]) -> UInt8[np.ndarray, "s
     return frames[np.round(np.linspace(0, len(frames) - 1, COLUMNS)).astype(int)]
 
 
-def _shrink(frame: Picture) -> Picture:
+def _shrink(frame: Picture) -> Scaled:
     scale = LARGEST / max(frame.shape[:2])
     if scale >= 1:
         return np.ascontiguousarray(frame)
@@ -69,7 +70,7 @@ def _shrink(frame: Picture) -> Picture:
     return cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
 
 
-def _side_by_side(frames: UInt8[np.ndarray, "t h w 3"]) -> Picture:
+def _side_by_side(frames: UInt8[np.ndarray, "t h w 3"]) -> Scaled:
     edge = ((0, GAP), (0, GAP), (0, 0))
     spaced = [np.pad(_shrink(frame), edge, constant_values=PAPER) for frame in frames]
     return np.concatenate(spaced, axis=1)

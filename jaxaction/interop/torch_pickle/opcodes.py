@@ -1,7 +1,7 @@
 """A look over a pickle's opcodes before they are executed, for what would hurt while they are."""
 
 import pickletools
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxaction.interop.torch_pickle.objects import Unusable
 
@@ -14,7 +14,20 @@ GETS = ("GET", "BINGET", "LONG_BINGET")
 HASHED_DEEPLY = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "FROZENSET")
 
 
-def check_opcodes(file: BinaryIO) -> None:
+@runtime_checkable
+class ByteStream(Protocol):
+    """A file, a memory map of one, or bytes in memory."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def readline(self) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> object: ...
+
+    def tell(self) -> int: ...
+
+
+def check_opcodes(file: ByteStream) -> None:
     """Leaves `file` behind the STOP of the pickle that it stands at; builds nothing.
 
     ValueError or another Exception if the pickle is malformed, or larger or deeper than any

@@ -1,7 +1,7 @@
 """An unpickler for which a name is a key of a table, never something to import."""
 
 import pickle
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from jaxaction.interop.torch_pickle import opcodes
 from jaxaction.interop.torch_pickle.functions import CONSTANTS, FUNCTIONS
@@ -28,7 +28,7 @@ class Pickled(NamedTuple):
     dtypes: dict[str, Dtype]
 
 
-def load(file: BinaryIO) -> Pickled:
+def load(file: opcodes.ByteStream) -> Pickled:
     """Returns what the pickle at `file`'s position builds, and leaves `file` behind it.
 
     Its value is made of `objects` and of Python's own containers and numbers. Unusable if a name
@@ -47,7 +47,7 @@ def load(file: BinaryIO) -> Pickled:
 class Unpickler(pickle.Unpickler):
     """Reads one pickle of this length; what its calls may cost in memory grows with it."""
 
-    def __init__(self, file: BinaryIO, length: int):
+    def __init__(self, file: opcodes.ByteStream, length: int):
         super().__init__(file, encoding="latin1")
         self.dtypes: dict[str, Dtype] = {}
         self._bytes_left = 8 * length + FREE_COST

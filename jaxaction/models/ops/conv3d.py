@@ -47,8 +47,8 @@ def choose_convolution(
 
 
 def choose_form(
-    x: Any,
-    kernel: Any,
+    x: Array | jax.ShapeDtypeStruct,
+    kernel: Array | jax.ShapeDtypeStruct,
     strides: Triple,
     padding: Triple,
     dilation: Triple,
@@ -57,8 +57,8 @@ def choose_form(
 ) -> str:
     """Returns the name in `FORMS` of the operations that compute this convolution.
 
-    With `input_gradient` they are those for the gradient of `x`. `x` and `kernel` may be anything
-    that has a shape and a dtype. docs/performance.md has the evidence for each rule.
+    With `input_gradient` they are those for the gradient of `x`. Only the shapes and dtypes of `x`
+    and `kernel` count. docs/performance.md has the evidence for each rule.
     """
     size_t, size_h, size_w, _, features = kernel.shape
     cpu = groups == 1 and jax.default_backend() == "cpu"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -36,9 +37,12 @@ class Transforms(NamedTuple):
     outputs: Float[np.ndarray, "tile p"]
 
 
+Stacked = Array | Sequence[Array]  # along the first axis
+
+
 def applies(
-    x: Array,
-    kernel: Array,
+    x: Array | jax.ShapeDtypeStruct,
+    kernel: Array | jax.ShapeDtypeStruct,
     strides: Triple,
     padding: Triple,
     dilation: Triple,
@@ -118,7 +122,7 @@ def transform_taps(kernel: Array, axis: int, tile: int) -> Array:
     return _combine(transforms(tile).taps, jnp.split(kernel, TAPS, axis - 1))
 
 
-def join_outputs(products: Sequence[Array], axis: int, tile: int, length: int) -> Array:
+def join_outputs(products: Stacked, axis: int, tile: int, length: int) -> Array:
     """Returns the `length` outputs along `axis` that the products make."""
     y = _combine(transforms(tile).outputs, products, axis + 1)
     y = y.reshape(*y.shape[:axis], -1, *y.shape[axis + 2 :])
@@ -138,12 +142,12 @@ def join_taps(gradients: Array, tile: int) -> Array:
     return _combine(transforms(tile).taps.T, gradients)
 
 
-def _combine(weights: Float[np.ndarray, "a b"], arrays: Sequence[Array], axis: int = 0) -> Array:
+def _combine(weights: Float[np.ndarray, "a b"], arrays: Stacked, axis: int = 0) -> Array:
     """The sums of the arrays, weighted by each row of `weights`, stacked along `axis`."""
     return jnp.stack([_weigh(row, arrays) for row in weights], axis)
 
 
-def _weigh(weights: Float[np.ndarray, " b"], arrays: Sequence[Array]) -> Array:
+def _weigh(weights: Float[np.ndarray, " b"], arrays: Stacked) -> Array:
     terms = [
         array if weight == 1 else float(weight) * array
         for weight, array in zip(weights, arrays, strict=True)

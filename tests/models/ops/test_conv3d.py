@@ -61,8 +61,8 @@ def test_form_equals_the_plain_convolution_both_ways(form, seed):
 
 
 def test_depthwise_convolution_is_the_grouped_one():
-    x = np.random.default_rng(0).standard_normal((1, 2, 5, 5, 6)).astype(np.float32)
-    kernel = np.random.default_rng(1).standard_normal((1, 3, 3, 1, 6)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 2, 5, 5, 6)), jnp.float32)
+    kernel = jnp.asarray(np.random.default_rng(1).standard_normal((1, 3, 3, 1, 6)), jnp.float32)
     shape = ((1, 2, 2), (0, 1, 1), (1, 1, 1), 6)
     np.testing.assert_allclose(
         conv3d.conv3d(x, kernel, *shape), plain(x, kernel, *shape), atol=1e-5

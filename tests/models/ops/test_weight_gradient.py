@@ -42,7 +42,8 @@ def winograd_case(seed):
     shape = (rng.choice([1, 2, 3]), *rng.integers(4, 11, 3), rng.choice([3, 8, 40]))
     x = rng.standard_normal(shape).astype(np.float32)
     kernel = rng.standard_normal((*size, shape[-1], rng.choice([3, 8, 40]))).astype(np.float32)
-    return x, kernel / np.sqrt(np.prod(kernel.shape[:4])), (1, 1, 1), padding, (1, 1, 1)
+    kernel = kernel / np.sqrt(np.prod(kernel.shape[:4]))
+    return jnp.asarray(x), jnp.asarray(kernel), (1, 1, 1), padding, (1, 1, 1)
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def test_gradient_in_bfloat16_is_summed_in_float32():
 
 @pytest.mark.parametrize("strides", [(1, 2, 2), (1, 1, 1)])
 def test_gradients_hold_under_remat(strides):
-    x = np.random.default_rng(0).standard_normal((2, 4, 8, 8, 3)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2, 4, 8, 8, 3)), jnp.float32)
     conv, again = (layer(4, (3, 3, 3), strides, (1, 1, 1)) for layer in (Conv3d, nn.remat(Conv3d)))
     variables = jax.jit(conv.init)(jax.random.key(0), x)
 

@@ -46,8 +46,8 @@ def test_four_outputs_take_half_of_the_products():
 
 def test_rounding_is_at_most_five_times_that_of_a_plain_convolution():
     rng = np.random.default_rng(0)
-    x = rng.standard_normal((1, 8, 4, 4, 256)).astype(np.float32)
-    kernel = rng.standard_normal((3, 1, 1, 256, 64)).astype(np.float32)
+    x = jnp.asarray(rng.standard_normal((1, 8, 4, 4, 256)), jnp.float32)
+    kernel = jnp.asarray(rng.standard_normal((3, 1, 1, 256, 64)), jnp.float32)
     how = ((1, 1, 1), (1, 0, 0), (1, 1, 1), 1)
     with jax.enable_x64(True):
         exact = np.asarray(FORMS["columns"](x.astype(np.float64), kernel.astype(np.float64), *how))

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterable
 from fractions import Fraction
+from numbers import Rational
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,7 +86,7 @@ def reencode(data: bytes, encoding: Encoding) -> Encoded:
 class _Encoder:
     """Encodes frames under their numbers; the packets get their times when all are known."""
 
-    def __init__(self, encoding: Encoding, fps: float, time_base: Fraction):
+    def __init__(self, encoding: Encoding, fps: float, time_base: Rational):
         self._encoding = encoding
         self._rate = Fraction(fps).limit_denominator(2**16)
         self._file = io.BytesIO()

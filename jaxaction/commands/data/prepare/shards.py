@@ -42,6 +42,9 @@ class StoredVideo(NamedTuple):
     """What is wrong with it all the same."""
 
 
+Pair = tuple[str, str] | list[str]  # JSON has lists alone
+
+
 @dataclass
 class ShardSummary:
     """What a finished shard holds; kept as JSON, which is the mark that it is finished."""
@@ -51,8 +54,8 @@ class ShardSummary:
     video_bytes: int = 0
     record_bytes: int = 0
     classes: dict[str, int] = field(default_factory=dict)  # {label: records}; JSON's keys are text
-    skipped: list[tuple[str, str]] = field(default_factory=list)  # (id, reason)
-    problems: list[tuple[str, str]] = field(default_factory=list)  # (id, problem) of records
+    skipped: list[Pair] = field(default_factory=list)  # (id, reason)
+    problems: list[Pair] = field(default_factory=list)  # (id, problem) of records
 
     def add(self, video: ListedVideo, outcome: StoredVideo | str) -> None:
         """Counts a video that was stored, or keeps the reason why it was not."""
