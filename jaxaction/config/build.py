@@ -1,7 +1,7 @@
 """Builds the objects that a ConfigDict describes: model, videos, protocol."""
 
 import dataclasses
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from ml_collections import ConfigDict
@@ -10,60 +10,67 @@ import jaxaction
 from jaxaction import data, files, models
 from jaxaction.config import stored
 from jaxaction.data.protocol import check_protocol
+from jaxaction.data.records import Source
 from jaxaction.errors import InputError
+from jaxaction.models.contract import ClipShape, VideoModel
 
+Fields = TypeVar("Fields", data.Protocol, data.TrainTransform)
+
+# JAX's names of matmul precisions. JAX's own default is the fastest one of a device, which on a GPU
+# rounds float32 factors to TF32.
 _PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
 def set_precision(config: ConfigDict) -> None:
-    """Sets JAX's matmul precision for `compute`: float32 means float32, also on a GPU."""
+    """Sets JAX's matmul precision as `compute` says: float32 means float32, also on a GPU."""
     if config.compute not in _PRECISIONS:
         raise InputError(f"compute {config.compute!r} is none of {', '.join(_PRECISIONS)}")
     jax.config.update("jax_default_matmul_precision", _PRECISIONS[config.compute])
 
 
-def model(config: ConfigDict) -> Any:
-    """The Linen module of `config.model`; it computes in bfloat16 if `config.compute` says so.
+def model(config: ConfigDict) -> VideoModel:
+    """Returns the Linen module of `config.model`; it computes in bfloat16 if `compute` says so.
 
     It takes as many channels as `data.mean` has numbers, unless `config.model` sets `in_channels`.
     """
+    # TF32 is a precision of products, not a type of arrays.
     dtype = "bfloat16" if config.compute == "bfloat16" else "float32"
     channels = {"in_channels": len(config.data.mean)}
     return jaxaction.build(channels | stored.tuples(config.model.to_dict()) | {"dtype": dtype})
 
 
-def clip_shape(config: ConfigDict) -> tuple[int, int, int, int, int]:
-    """(1, t, h, w, c) of one training clip."""
+def clip_shape(config: ConfigDict) -> ClipShape:
+    """Returns the shape (1, t, h, w, c) of one training clip."""
     return (1, config.data.clip_len, *config.data.size, len(config.data.mean))
 
 
-def source(config: ConfigDict, split: str) -> Any:
-    """The videos of `split`, "train" or "test", with their label names.
+def source(config: ConfigDict, split: str) -> Source:
+    """Returns the videos of `split`, "train" or "test", with their label names.
 
-    InputError if there are no videos, if the number of classes is not the model's, or if the labels
-    (one or several a video) do not fit `data.multi_label`.
+    InputError if there are no videos, if the number of classes is not the model's, or if
+    `data.multi_label` does not say whether videos have one label or several.
     """
     videos, where = open_source(config, split, config.model.num_classes)
     _check_classes(config, videos, where)
     return videos
 
 
-def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, str]:
-    """The unchecked videos of `split`, and their name for messages.
+def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Source, str]:
+    """Returns the unchecked videos of `split`, and their name for messages.
 
-    A list of videos is read as one of `num_classes` (0: as many as are in it).
+    Labels in a list of videos have to be below `num_classes`; 0: any label is accepted.
     """
     section = config.data
     if section.source == "tfds" and section.modality != "rgb":
         raise InputError(
             f"data.modality {section.modality} is read from lists of folders, not from TFDS; set"
-            " data.source to annotations"
+            " --config.data.source=annotations"
         )
     if section.source == "tfds" and section[f"{split}_file"]:
         raise InputError(
             f"data.{split}_file {section[f'{split}_file']} is a list of videos, but data.source is"
-            f" tfds; set --config.data.source=annotations, or --config.data.{split}_file= to leave"
-            " it out"
+            " tfds; set --config.data.source=annotations to read it, or"
+            f" --config.data.{split}_file= to leave it out"
         )
     if section.source == "tfds":
         name = section[f"{split}_split"]
@@ -81,7 +88,7 @@ def open_source(config: ConfigDict, split: str, num_classes: int) -> tuple[Any, 
     return data.annotation_source(*places, num_classes, *kinds), file
 
 
-def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
+def _check_classes(config: ConfigDict, videos: Source, where: str) -> None:
     classes = len(videos.label_names)
     if classes != config.model.num_classes:
         raise InputError(
@@ -93,22 +100,26 @@ def _check_classes(config: ConfigDict, videos: Any, where: str) -> None:
     if videos.multi_label != config.data.multi_label:
         number = "several labels" if videos.multi_label else "one label"
         raise InputError(
-            f"{where} has {number} a video; set data.multi_label to {videos.multi_label}"
+            f"{where} has {number} per video; set data.multi_label to {videos.multi_label}"
         )
 
 
 def protocol(section: ConfigDict, name: str = "test") -> data.Protocol:
-    """How a test video becomes views; `section` is `config.val` or `config.test`, see `name`."""
-    check_protocol(dict(section), name)
+    """Returns how a test video becomes views.
+
+    `section` is `config.val` or `config.test`. `name`, "val" or "test", stands in messages.
+    """
+    check_protocol(section.to_dict(), name)
     return dataclass_fields(data.Protocol, section)
 
 
-def dataclass_fields(kind: type, section: ConfigDict) -> Any:
+def dataclass_fields(kind: type[Fields], section: ConfigDict) -> Fields:
+    """Returns a `kind` with the values of those keys of `section` that are its fields."""
     values = stored.tuples(section.to_dict())
     names = [field.name for field in dataclasses.fields(kind)]
     return kind(**{name: values[name] for name in names if name in values})
 
 
-def abstract_variables(config: ConfigDict) -> dict:
-    """Shapes and dtypes of the model's parameters and statistics; allocates no arrays."""
+def abstract_variables(config: ConfigDict) -> dict[str, Any]:
+    """Returns the shapes and dtypes of the model's variables; allocates no arrays."""
     return models.abstract_variables(model(config))

@@ -1,20 +1,21 @@
-"""Text from a command line, read as the type that a config's value has already."""
+"""Reads text from a command line as the type that a config's value has."""
 
 import ast
 import math
-from typing import Any
 
+from jaxaction.config.defaults import Value
 from jaxaction.errors import InputError
 
 _BOOLS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def parse(flag: str, text: str, current: Any) -> Any:
-    """`text` as the type of `current`: bool, int, float, str, tuple or list.
+def parse(flag: str, text: str, current: Value | list) -> Value | list:
+    """Returns `text` as the type of `current`.
 
-    Tuples are written `(32,32)` or `32,32`; `()` and the empty text are the empty one. `InputError`
+    Tuples are written `(32,32)` or `32,32`; `()` and the empty text are the empty tuple. InputError
     names the flag, the text and the type.
     """
+    # bool before int, since True is an int.
     if isinstance(current, (tuple, list)):
         return type(current)(_parse_tuple(flag, text, tuple(current)))
     if isinstance(current, bool):
@@ -38,11 +39,14 @@ def _parse_number(flag: str, text: str, kind: type) -> int | float:
 
 
 def _parse_tuple(flag: str, text: str, current: tuple) -> tuple:
-    """Elements take the type of the first one there is; an empty tuple takes what is written."""
+    """Returns a tuple whose elements have the type of the first element of `current`.
+
+    If `current` is empty, nothing is known of the type, and the elements are as they are written.
+    """
     inner = text.strip()
     if not inner or inner == "()":
         return ()
-    if current and all(isinstance(value, str) for value in current):
+    if current and all(isinstance(value, str) for value in current):  # words without quotes
         words = inner.strip("()[]").split(",")
         return tuple(word.strip().strip("'\"") for word in words if word.strip())
     try:
@@ -50,13 +54,14 @@ def _parse_tuple(flag: str, text: str, current: tuple) -> tuple:
     except (ValueError, SyntaxError):
         if current:
             raise InputError(f"{flag}={text}: not a tuple of numbers like (32,32)") from None
+        # Words without quotes, which a shell would have removed.
         value = tuple(word.strip() for word in inner.split(","))
     value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     return tuple(_like(flag, text, element, current) for element in value)
 
 
-def _like(flag: str, text: str, element: Any, current: tuple) -> Any:
-    """One element of a tuple; a whole number passes where the config has fractions."""
+def _like(flag: str, text: str, element: object, current: tuple) -> object:
+    """Returns one element of a tuple; a whole number is accepted where the config has fractions."""
     if isinstance(element, (tuple, list)):
         return tuple(_like(flag, text, inner, ()) for inner in element)
     if not current or isinstance(current[0], (tuple, list)):

@@ -1,9 +1,9 @@
-"""Command lines of `train.py` and `eval.py`: `--flag value` and `--config.key=value`.
+"""Parses the command lines of `train.py` and `eval.py`: `--flag value` and `--config.key=value`.
 
-They look like absl's with ml_collections' config flags, but are parsed here: absl answers a
-misspelt key, an unknown variant or a value of the wrong type with a traceback or several lines and
-exit code 1, and it keeps the flags in module-level state. Here each is an `InputError`, one line
-with the nearest right name, which `run_main` turns into exit code 2.
+They look like those of absl and ml_collections' config flags. Those answer a misspelt key, an
+unknown variant or a value of the wrong type with a traceback or several lines and exit code 1, and
+keep the flags in module-level state. Here each mistake is an `InputError`: one line with the
+nearest right name, and exit code 2.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from jaxaction.config import flag_values, shipped
+from jaxaction.config import flag_values, key_hints, shipped
 from jaxaction.errors import InputError
 from jaxaction.runtime import distributed
 
@@ -50,22 +50,26 @@ Tests the newest checkpoint of a run. The run's own test data and protocol are t
 
 
 class TrainFlags(NamedTuple):
+    """The parsed command line of `train.py`."""
+
     config: ConfigDict
     config_name: str  # "slowfast" or "slowfast-r50_8x8"
     workdir: str
 
 
 class EvalFlags(NamedTuple):
+    """The parsed command line of `eval.py`."""
+
     workdir: str
     overrides: dict[str, str]  # {"test.crops": "center"}: the text as it was given
     out: str  # the folder for the result; empty: the run's own
 
 
 def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
-    """The config with its overrides, its name, and the run's directory; `argv` without the program.
+    """Returns the config with its overrides, its name, and the run's directory.
 
-    Without `--workdir` the directory is `runs/<config>[-<variant>]`. `--help` prints the usage of
-    `program` and leaves with exit code 0; anything that can't be used is an `InputError`.
+    `argv` has no program name. Without `--workdir` the directory is `runs/<config>[-<variant>]`.
+    `--help` prints the usage of `program` and exits with code 0. InputError for a mistake.
     """
     usage = f"{program} {TRAIN_FLAGS}"
     flags, overrides = _split(argv, ("config", "workdir"), usage, TRAIN_HELP)
@@ -78,7 +82,7 @@ def parse_train(argv: Sequence[str], program: str = "train.py") -> TrainFlags:
 
 
 def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
-    """The run's directory, and what `apply_overrides` shall change in its stored config."""
+    """Returns the run's directory, and the overrides of its stored config; see `parse_train`."""
     usage = f"{program} {EVAL_FLAGS}"
     flags, overrides = _split(argv, ("workdir", "out"), usage, EVAL_HELP)
     if not flags.get("workdir"):
@@ -87,7 +91,7 @@ def parse_eval(argv: Sequence[str], program: str = "eval.py") -> EvalFlags:
 
 
 def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments without `--config.key=value`, and what those say, for `apply_overrides`."""
+    """Returns the arguments without `--config.key=value`, and the overrides `{key: value}`."""
     others, overrides, args = [], {}, iter(argv)
     for arg in args:
         if not arg.startswith("--config."):
@@ -103,11 +107,11 @@ def take_overrides(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def load_config(file: str, variant: str = "") -> ConfigDict:
-    """Calls `get_config(variant)` of a Python file, or of the shipped config of that name.
+    """Returns `get_config(variant)` of a Python file, or of the shipped config of that name.
 
-    The folder that contains the file's own folder is searched for the modules that the file
-    imports, wherever the program was started. `InputError` names a missing file's likely
-    neighbours, and a variant that the file refuses.
+    The file can import modules from the parent of its folder, as in `from configs import common`,
+    wherever the program was started. InputError names files with a similar name if the file is
+    missing, and a variant that the file refuses.
     """
     path = _config_path(file)
     spec = importlib.util.spec_from_file_location(f"config_{path.stem}", path)
@@ -115,7 +119,8 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
         raise InputError(f"--config {file}: not a Python file; give one with get_config(variant)")
     module = importlib.util.module_from_spec(spec)
     parent = path.resolve().parent.parent
-    # The installed package is no folder to import from: its rooms would be top-level modules.
+    # Not for configs inside the installed package: its subpackages, such as `data`, would become
+    # top-level modules.
     if parent != shipped.PACKAGE and str(parent) not in sys.path:
         sys.path.append(str(parent))
     try:
@@ -128,12 +133,12 @@ def load_config(file: str, variant: str = "") -> ConfigDict:
 
 
 def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict:
-    """`config` itself, changed: each `{"section.key": text}` read as the type the key has already.
+    """Sets each `{"section.key": text}`, read as the type of the key's value; returns `config`.
 
-    Keys that refer to another one follow it. A key that the config doesn't have, a section or a
-    value of another type is an `InputError`, and nothing has been changed then.
+    Keys that follow another one change with it. InputError for a key that the config doesn't have,
+    a section, or a value of another type; the config is unchanged then.
     """
-    changes = []
+    changes = []  # all values are parsed before the first one is set
     for key, text in overrides.items():
         section, name = find(config, key)
         changes.append((section, name, flag_values.parse(f"--config.{key}", text, section[name])))
@@ -143,14 +148,17 @@ def apply_overrides(config: ConfigDict, overrides: dict[str, str]) -> ConfigDict
 
 
 def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
-    """The section that holds `key`, and the key's last part; InputError if there is no such key."""
+    """Returns the section that contains `key`, and the key's last part.
+
+    InputError if there is no such key.
+    """
     paths = flatten(config)
     if key not in paths:
         sections = {path.rpartition(".")[0] for path in paths}
         if key in sections or any(name.startswith(f"{key}.") for name in sections):
             inside = ", ".join(path for path in paths if path.startswith(f"{key}."))
             raise InputError(f"--config.{key} is a section; set one of its keys: {inside}")
-        raise InputError(f"--config.{key}: the config has no such key{_nearest_key(key, paths)}")
+        raise InputError(f"--config.{key}: the config has no such key{key_hints.hint(key, paths)}")
     *sections, name = key.split(".")
     for part in sections:
         config = config[part]
@@ -160,7 +168,7 @@ def find(config: ConfigDict, key: str) -> tuple[ConfigDict, str]:
 def _split(
     argv: Sequence[str], known: tuple[str, ...], usage: str, help_text: str
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """The values of the `known` flags, and those of `--config.key`; of a repeated one the last."""
+    """Returns the values of the `known` flags, and the overrides; the last value of each counts."""
     args, overrides = take_overrides(argv)
     flags = {}
     while args:
@@ -186,14 +194,15 @@ def _split(
 
 
 def split_variant(text: str) -> tuple[str, str]:
-    """`FILE[:VARIANT]` in two; the file's name ends in .py, so that a path may hold colons."""
+    """Returns file and variant of `FILE[:VARIANT]`."""
+    # A path may contain colons, so the first one after .py counts. A config's name has no .py.
     match = re.fullmatch(r"(.*?\.py)(?::(.*))?", text)
     file, variant = match.groups("") if match else (text.partition(":")[0], text.partition(":")[2])
     return file, variant
 
 
 def _config_path(text: str) -> Path:
-    """The file that `--config` names, which exists."""
+    """Returns the existing file that `--config` names."""
     if shipped.has(text):
         return shipped.folder() / f"{text}.py"
     if not Path(text).is_file():
@@ -203,7 +212,10 @@ def _config_path(text: str) -> Path:
 
 
 def _similar_files(text: str) -> str:
-    """The files of that folder, or the shipped configs, whose names are near, or else all."""
+    """Returns `; there is ...` with files of the same folder, or shipped configs.
+
+    Those with a similar name are listed, or all if there is none.
+    """
     path = Path(text)
     folder = path.parent if path.parent.is_dir() and path.parent != Path() else Path("configs")
     candidates = {file.stem: str(file) for file in folder.glob("*.py")}
@@ -228,20 +240,8 @@ def _call_get_config(get_config: Callable, file: str, variant: str) -> ConfigDic
         raise InputError(f"--config {file}:{variant}: {error}") from error
 
 
-def _nearest_key(key: str, paths: Sequence[str]) -> str:
-    """Whole paths first; then the last part alone, for a key that stands in another section."""
-    close = difflib.get_close_matches(key, paths, n=1, cutoff=0.75)
-    if not close:
-        leaves = [path.rpartition(".")[2] for path in paths]
-        best = difflib.get_close_matches(key.rpartition(".")[2], leaves, n=1, cutoff=0.7)
-        close = [path for path, leaf in zip(paths, leaves, strict=True) if leaf in best][:1]
-    if close:
-        return f"; did you mean --config.{close[0]}?"
-    return f"; its sections are {', '.join(dict.fromkeys(path.split('.')[0] for path in paths))}"
-
-
 def flatten(config: ConfigDict, prefix: str = "") -> list[str]:
-    """The dotted names of all values of a config, in the config's order."""
+    """Returns the dotted names of all values of a config, in the config's order."""
     names = []
     for key, value in config.items():
         if isinstance(value, ConfigDict):

@@ -1,4 +1,4 @@
-"""The keys of a config that name files, and where those files are once a run has moved."""
+"""Finds the files that a config names, also after a run has moved."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ KEYS = (*LISTS, "data.root", "data.data_dir", "init_from")
 
 
 class Relocated(NamedTuple):
-    """The stored paths that lead elsewhere now, and those that lead nowhere."""
+    """The stored paths whose files are elsewhere now, and those whose files were not found."""
 
-    moved: dict[str, str]  # the new path of each key whose file has moved, {"data.test_file": ...}
-    missing: dict[str, list[str]]  # for each key whose file was not found: the paths tried
+    moved: dict[str, str]  # new paths, {"data.test_file": "/new/test.txt"}
+    missing: dict[str, list[str]]  # the paths that were tried, by key
 
 
 def make_absolute(config: ConfigDict) -> None:
-    """Makes every path of the config absolute, so that it holds wherever a command is started.
+    """Makes every path of the config absolute, so that it is right wherever a command is started.
 
     `~` and environment variables are replaced (`files.expand`). Addresses with a scheme (`gs://`)
     stay as they are, and so does an `init_from` that does not exist.
@@ -38,8 +38,8 @@ def make_absolute(config: ConfigDict) -> None:
 def relocate(config: ConfigDict, workdir: str, written_in: str) -> Relocated:
     """Sets every path of a stored config to where its file is now.
 
-    `workdir` is the run's directory, `written_in` the one that it was in when it was written
-    (empty: unknown). A path that is found nowhere stays.
+    `workdir` is the run's directory. `written_in` was its directory when the config was written;
+    empty: unknown. A path stays as it is if its file is not found.
     """
     result = Relocated({}, {})
     for key in KEYS:
@@ -57,10 +57,11 @@ def relocate(config: ConfigDict, workdir: str, written_in: str) -> Relocated:
 
 
 def places(value: str, workdir: str, written_in: str) -> list[str]:
-    """Where the file of a stored path may be, the likeliest first, as absolute paths.
+    """Returns the absolute paths where the file of a stored path may be, the likeliest first.
 
-    An absolute path is also looked for where it lies relative to a run that has moved. A relative
-    one (version 0.1.0) is looked for in the current folder, in the run's, and in all above it.
+    If the run has moved, a file may have moved with it, so its place relative to the run counts
+    too. A relative path (version 0.1.0 stored them) may start at the current folder, the run's
+    directory, or any folder above that.
     """
     run = Path(workdir).absolute()
     if os.path.isabs(value):
@@ -73,7 +74,7 @@ def places(value: str, workdir: str, written_in: str) -> list[str]:
 
 
 def check_list(key: str, missing: dict[str, list[str]]) -> None:
-    """Raises InputError if the list of videos `key` is among the missing paths."""
+    """Raises InputError if the list of videos that `key` names is missing."""
     if key in missing:
         looked = ", ".join(missing[key])
         raise InputError(f"{key} is not found (looked at {looked}); set --config.{key}=FILE")

@@ -13,7 +13,8 @@ _FRAMES = 4096
 _SECONDS = 10_000_000.0  # four months; a thread's timer takes no more than 292 years
 
 # The lowest and the highest value of each number, both allowed; for a tuple, of its elements. A
-# lowest value without a point stands for whole numbers.
+# lowest value without a point stands for whole numbers. jax.random.key takes a seed of 32 bits. An
+# average with a decay of 1 would never leave the initial weights.
 _VIEW = {
     "clip_len": (1, _FRAMES),
     "frame_interval": (1, _FRAMES),

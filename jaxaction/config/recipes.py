@@ -1,4 +1,4 @@
-"""The pieces that the recipes in `configs/` share, most of them MMAction2's."""
+"""Settings that several recipes in `configs/` share, most of them from MMAction2."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from jaxaction.errors import InputError
 
 
 class Variant(NamedTuple):
-    """A recipe of a `VARIANTS` table: what it changes, and its published results.
+    """A row of a `VARIANTS` table: the function that makes the recipe, and its published results.
 
-    `mmaction_name` is MMAction2's name of the config. `checkpoint` ends the file name of the
-    published weights: their date and hash, or the complete name if it doesn't follow the pattern.
+    `mmaction_name` is the config's name in MMAction2. `checkpoint` is the date and hash at the end
+    of the published weights' file name, or the complete file name where it has another pattern.
     `top1` and `top5` are percentages from MMAction2's README; none was measured here. An empty
     string or 0 means that nothing was published.
     """
@@ -22,23 +22,25 @@ class Variant(NamedTuple):
     checkpoint: str = ""
     top1: float = 0.0
     top5: float = 0.0
-    note: str = ""  # where MMAction2's table, config or file name is at odds with itself
+    note: str = ""  # a remark that `jaxaction zoo` prints, such as a contradiction in MMAction2
 
     @property
     def file(self) -> str:
-        """The published weights' file name; empty without any."""
+        """The file name of the published weights; empty if there are none."""
         complete = self.checkpoint.endswith(".pth") or not self.checkpoint
         return self.checkpoint if complete else f"{self.mmaction_name}_{self.checkpoint}.pth"
 
     @property
     def reference(self) -> str:
-        """`mmaction_name` under its name of version 0.1, for tables of users' own."""
+        """The name of `mmaction_name` in version 0.1, which users' own tables may still use."""
         return self.mmaction_name
 
 
 def apply(variants: dict[str, Variant], variant: str, config: ConfigDict) -> None:
-    """Changes `config` to the recipe of that name; an unknown one is an InputError that lists the
-    known ones, an empty one changes nothing."""
+    """Changes `config` to the recipe `variant`; an empty name changes nothing.
+
+    InputError for an unknown name lists the known ones.
+    """
     if variant and variant not in variants:
         raise InputError(f"unknown variant {variant!r}; there is {', '.join(variants)}")
     if variant:
@@ -46,12 +48,14 @@ def apply(variants: dict[str, Variant], variant: str, config: ConfigDict) -> Non
 
 
 def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
-    """Turns the defaults into what MMAction2's Kinetics-400 recipes share, on 8 GPUs.
+    """Turns the defaults into the settings that MMAction2's Kinetics-400 recipes share, on 8 GPUs.
 
-    224x224 crops of frames whose short side is 256, flips, SGD, gradient norms clipped at 40, batch
-    norm over `clips_per_gpu` clips, TF32 like PyTorch's convolutions. The lists of clips,
+    224x224 crops of frames with a short side of 256, flips, SGD, gradient norms clipped at 40,
+    batch norm over `clips_per_gpu` clips, TF32 like PyTorch's convolutions. The lists of videos,
     `data.train_file`, `data.test_file` and `data.root`, must be set on the command line.
     """
+    # Their learning rates belong to 8 GPUs. `optim.reference_batch` keeps the rate of a clip when a
+    # user sets another `train.batch_size`.
     batch = 8 * clips_per_gpu
     config.model.update(num_classes=400, bn_group=clips_per_gpu, dropout=0.5)
     config.model.update({key: value for key, value in FULL_SIZE.items() if key in config.model})
@@ -66,28 +70,29 @@ def kinetics(config: ConfigDict, clips_per_gpu: int, epochs: int) -> None:
 
 
 def steps(config: ConfigDict, milestones: tuple[float, ...]) -> None:
-    """Divides the learning rate by 10 at each of these epochs."""
+    """Divides the learning rate by 10 at each of the epochs `milestones`."""
     config.optim.update(decay="steps", milestones=milestones, decay_epochs=0.0)
 
 
 def warmup(config: ConfigDict, epochs: float) -> None:
-    """Warms up in one step an epoch, from a tenth of the learning rate; 1 epoch: no warm-up."""
+    """Raises the learning rate once an epoch, from a tenth of it; 1 epoch: no warm-up."""
     config.optim.update(warmup_epochs=epochs, warmup_by="epoch")
 
 
 def something_something(config: ConfigDict) -> None:
-    """The 174 classes of Something-Something V2; six of them name a direction."""
+    """Sets the 174 classes of Something-Something V2; six of them name a direction."""
     config.model.num_classes = 174
+    # A mirrored video of "from left to right" belongs to "from right to left".
     config.data.flip_labels = ((86, 87), (93, 94), (166, 167))
 
 
 def dense(config: ConfigDict, test_len: int = 0) -> None:
     """Takes clips from a window of 64 frames: at random in training, at ten places in tests.
 
-    Segments are spread over the window; their test clips have `test_len` frames (0: as many as in
+    Segments are spread over the window, with `test_len` of them in tests (0: as many as in
     training). Other samplings keep their `clip_len` and `frame_interval`.
     """
-    window = 64
+    window = 64  # MMAction2's DenseSampleFrames
     if config.data.sampling == "segments":
         config.data.frame_interval = window // config.data.clip_len
         test_len = test_len or config.data.clip_len
@@ -97,7 +102,7 @@ def dense(config: ConfigDict, test_len: int = 0) -> None:
 
 
 def non_local(config: ConfigDict, mode: str, blocks: tuple, use_scale: bool) -> None:
-    """Non-local blocks after these `blocks`; `mode` is one of `models.non_local.MODES`."""
+    """Adds non-local blocks after the marked `blocks`; `mode`: one of `models.non_local.MODES`."""
     config.model.non_local = blocks
     config.model.non_local_cfg = {
         "mode": mode,
@@ -108,16 +113,17 @@ def non_local(config: ConfigDict, mode: str, blocks: tuple, use_scale: bool) -> 
 
 
 def flow(config: ConfigDict, channels: int) -> None:
-    """Optical flow in place of colours: x and y of one or more frames, as channels."""
+    """Reads optical flow instead of colours: x and y of one or more frames, as channels."""
     config.model.in_channels = channels
     config.data.update(modality="flow", stack=channels // 2)
+    # Flow is stored in 8 bits around 128, so this gives -1 to 1, as in MMAction2.
     config.data.update(mean=(128.0,) * channels, std=(128.0,) * channels)
 
 
 def finetune(config: ConfigDict, learning_rate: float) -> None:
-    """Twenty epochs on your own videos from the weights of `init_from`.
+    """Trains for twenty epochs on a user's own videos, from the weights of `init_from`.
 
-    The classes are those of the videos, the learning rate is that of a batch of 32 clips.
+    `learning_rate` belongs to a batch of 32 clips. The classes are those of the videos.
     """
     warmup(config, epochs=1.0)
     steps(config, (12.0, 18.0))
@@ -126,17 +132,19 @@ def finetune(config: ConfigDict, learning_rate: float) -> None:
 
 
 def thirty_views(config: ConfigDict) -> None:
-    """The test of the 3D families: ten clips along the video, each in three crops of 256x256."""
+    """Tests as the 3D families do: ten clips along the video, each in three crops of 256x256."""
     config.test.update(num_clips=10, crops="three", size=(256, 256))
 
 
+# The width and blocks of published networks; the defaults of `configs/` are smaller, for CPUs. An
+# empty `stage_blocks` means those of the depth.
 FULL_SIZE = {"stage_blocks": (), "width": 64}
 
 
 def torchvision(config: ConfigDict) -> None:
-    """The clips of torchvision's video networks: 16 frames of 112x112, five centred clips a video.
+    """Takes clips as torchvision's video networks: 16 frames of 112x112, five centre crops a video.
 
-    Its frames are 128x171: 4:3 videos with a short side of 128.
+    torchvision resizes frames to 128x171; a short side of 128 does the same for 4:3 videos.
     """
     config.data.update(clip_len=16, frame_interval=2, short_side=128, size=(112, 112))
     config.test.update(num_clips=5, crops="center", size=(112, 112))

@@ -1,17 +1,19 @@
 """Converts a config to the JSON in a run's directory and back, also from earlier versions."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from ml_collections import ConfigDict
 
 from jaxaction.config import defaults
 from jaxaction.version import VERSION
 
-ORIGIN = "written"  # the key that holds the version and the directory, beside the sections
-FIRST_VERSION = "0.1.0"  # it kept neither
+ORIGIN = "written"  # the key of version and directory, next to the sections
+FIRST_VERSION = "0.1.0"  # it stored neither
+
+Json: TypeAlias = Any  # a value of json.loads; its lists may be tuples
 
 
 class Change(NamedTuple):
@@ -25,7 +27,7 @@ class Change(NamedTuple):
     version: str  # the first one with the change
     old: str = ""
     new: str = ""
-    translate: Callable[[Any], Any] = lambda value: value
+    translate: Callable[[Json], Json] = lambda value: value
 
 
 # Every change of a key since version 0.1.0, oldest first. A key that was only added needs no row if
@@ -34,21 +36,24 @@ CHANGES: tuple[Change, ...] = ()
 
 
 class StoredConfig(NamedTuple):
-    """A config that was read from a run's directory, and where it comes from."""
+    """A config that was read from a run's directory, and its origin."""
 
     config: ConfigDict  # with the keys of this version
     version: str  # the version that wrote it
-    workdir: str  # the absolute directory that it was written in; empty before version 0.2.0
+    workdir: str  # the run's absolute directory at that time; empty before version 0.2.0
 
 
-def to_json(config: ConfigDict, workdir: str) -> dict:
-    """The config as JSON values, with our version and the run's directory."""
+def to_json(config: ConfigDict, workdir: str) -> dict[str, Json]:
+    """Returns the config as JSON values, with our version and the run's directory."""
     origin = {"version": VERSION, "workdir": str(Path(workdir).absolute())}
     return {ORIGIN: origin} | to_dict(config)
 
 
-def from_json(values: dict) -> StoredConfig:
-    """The config that `to_json` stored; a key that its version did not have takes its default."""
+def from_json(values: Mapping[str, Json]) -> StoredConfig:
+    """Returns the config that `to_json` stored.
+
+    A key that its version did not have gets the default.
+    """
     sections = dict(values)
     origin = {"version": FIRST_VERSION, "workdir": ""} | sections.pop(ORIGIN, {})
     upgraded = _upgrade(sections, origin["version"])
@@ -56,25 +61,26 @@ def from_json(values: dict) -> StoredConfig:
     return StoredConfig(config, origin["version"], origin["workdir"])
 
 
-def to_dict(config: ConfigDict) -> dict:
-    """The config as JSON values; `from_dict` gives it back, tuples included."""
+def to_dict(config: ConfigDict) -> dict[str, Json]:
+    """Returns the config as JSON values; `from_dict` restores it, tuples included."""
     return json.loads(config.to_json())
 
 
-def from_dict(values: dict) -> ConfigDict:
-    """The config that `to_dict` wrote. A config holds no lists, so every list was a tuple."""
+def from_dict(values: Mapping[str, Json]) -> ConfigDict:
+    """Returns the config of which `to_dict` made `values`."""
+    # JSON has no tuples. A config contains no lists, so every list was one.
     return ConfigDict(tuples(values))
 
 
-def tuples(value: Any) -> Any:
-    """JSON values with every list, however deep, as a tuple."""
+def tuples(value: Json) -> Json:
+    """Returns JSON values with all lists, also nested ones, as tuples."""
     if isinstance(value, dict):
         return {key: tuples(item) for key, item in value.items()}
     return tuple(map(tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def number(version: str) -> tuple[int, ...]:
-    """A version for comparison; what is not a number counts as 0.
+    """Returns a version in a form that can be compared; a part that is no number counts as 0.
 
     >>> number("0.10.0") > number("0.9.1")
     True
@@ -82,8 +88,8 @@ def number(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))
 
 
-def _upgrade(values: dict, version: str) -> dict:
-    """The values with every change that came after `version`."""
+def _upgrade(values: Mapping[str, Json], version: str) -> dict[str, Json]:
+    """Returns the values after every change of a key that came after `version`."""
     flat = _flatten(values)
     for change in CHANGES:
         if number(version) >= number(change.version) or (change.old and change.old not in flat):
@@ -94,17 +100,19 @@ def _upgrade(values: dict, version: str) -> dict:
     return _nest(flat)
 
 
-def _with_defaults(values: dict) -> dict:
-    """Adds the default of every key that an existing section lacks, and `compute`, `init_from`.
+def _with_defaults(values: Mapping[str, Json]) -> dict[str, Json]:
+    """Returns the values, and the default of every key that an existing section lacks.
 
-    `model` stays as it is: the network's class has its defaults. A key of `val` or `test` that
-    follows a key of `data` by default takes that key's value.
+    `model` stays as it is, since the network's class has its own defaults. A key of `val` or `test`
+    that follows a key of `data` by default gets that key's value. `compute` and `init_from` are
+    added too.
     """
+    # The stored values go into the defaults first, so that keys that follow others see them.
     full = defaults.motions({})
     for name in ("data", "train", "optim", "val", "test"):
         section = values.get(name, {})
         known = {key: value for key, value in section.items() if key in full[name]}
-        with full[name].ignore_type():
+        with full[name].ignore_type():  # types were checked when they were set
             full[name].update(tuples(known))
     lacking = to_dict(full)
     filled = {}
@@ -116,7 +124,7 @@ def _with_defaults(values: dict) -> dict:
     return filled
 
 
-def _flatten(values: dict) -> dict[str, Any]:
+def _flatten(values: Mapping[str, Json]) -> dict[str, Json]:
     flat = {}
     for name, section in values.items():
         if isinstance(section, dict):
@@ -126,8 +134,8 @@ def _flatten(values: dict) -> dict[str, Any]:
     return flat
 
 
-def _nest(flat: dict[str, Any]) -> dict:
-    values: dict = {}
+def _nest(flat: Mapping[str, Json]) -> dict[str, Json]:
+    values: dict[str, Json] = {}
     for key, value in flat.items():
         section, dot, name = key.partition(".")
         if dot:

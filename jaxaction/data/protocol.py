@@ -179,12 +179,14 @@ def check_protocol(fields: Mapping[str, object], section: str = "test") -> None:
     if min(size) > fields["short_side"]:
         raise InputError(
             f"{section}.size {size} does not fit in frames of {section}.short_side "
-            f"{fields['short_side']}; set short_side to {min(size)} or more"
+            f"{fields['short_side']}; raise {section}.short_side to at least {min(size)}, or lower "
+            f"the smaller side of {section}.size to at most {fields['short_side']}"
         )
     if fields["crops"] == "three" and fields["short_side"] not in size:
         raise InputError(
             f"{section}.crops three needs {section}.short_side {fields['short_side']} as one side "
-            f"of {section}.size {size}; set short_side to {min(size)}"
+            f"of {section}.size {size}; set {section}.short_side to {min(size)}, or a side of "
+            f"{section}.size to {fields['short_side']}"
         )
 
 

@@ -167,7 +167,8 @@ def _check_transform(transform):
     if transform.crop == "random" and min(transform.size) > transform.short_side:
         raise InputError(
             f"data.size {transform.size} does not fit in frames of data.short_side "
-            f"{transform.short_side}; set short_side to {min(transform.size)} or more"
+            f"{transform.short_side}; raise data.short_side to at least {min(transform.size)}, or "
+            f"lower the smaller side of data.size to at most {transform.short_side}"
         )
     check_frames("data", vars(transform))
     _check_colors(transform)

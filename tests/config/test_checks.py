@@ -103,7 +103,7 @@ def test_a_stored_run_s_test_has_keys_of_its_own(config):
     config.data.past_end = "repeat_last"
     config = stored.from_dict(stored.to_dict(config))
     checks.check_test_keys(config, ["data.root", "data.test_file", "test.past_end"])
-    with pytest.raises(InputError, match="--config.data.past_end is training's; .* 'repeat_last'"):
+    with pytest.raises(InputError, match="--config.data.past_end only changes tr.* 'repeat_last'"):
         checks.check_test_keys(config, ["data.past_end"])
 
 

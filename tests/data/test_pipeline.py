@@ -245,7 +245,11 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         (("clips", 0, 2, 36, "random", (32, 32), 0.0), "data.clip_len 0 is not above 0"),
         (("clips", 4, 2, 36, "middle", (32, 32), 0.0), "data.crop 'middle' is not one of random"),
         (("clips", 4, 2, 36, "random", (32, 32), 1.5), "data.flip 1.5 is not a probability"),
-        (("clips", 4, 2, 30, "random", (32, 32), 0.0), "data.size .* data.short_side 30"),
+        (
+            ("clips", 4, 2, 30, "random", (32, 32), 0.0),
+            r"data.size \(32, 32\) does not fit in frames of data.short_side 30; raise data.short_s"
+            "ide to at least 32, or lower the smaller side of data.size to at most 30$",
+        ),
         (("clips", 4, 2, 36, "random", (32,), 0.0), r"data.size \(32,\) is not \(height, width\)"),
         (("clips", 4, 2, 36, "random", (32, 32), 0.0, (1, 2)), "data.flip_labels .* not pairs"),
         ((*VALID, (), "sound"), "data.modality 'sound' is not one of rgb, flow"),

@@ -63,8 +63,17 @@ def test_sizes_given_as_lists_become_tuples():
         ({"num_clips": 2.5}, "test.num_clips 2.5 is not a whole number above 0"),
         ({"size": (224,)}, r"test.size \(224,\) is not \(height, width\)"),
         ({"sampling": "segments"}, "test.num_clips 10 is not possible with segments"),
-        ({"size": (288, 288)}, "does not fit in frames of test.short_side 256"),
-        ({"size": (224, 224)}, "test.crops three needs test.short_side 256 as one side"),
+        (
+            {"size": (288, 288)},
+            r"test.size \(288, 288\) does not fit in frames of test.short_side 256; raise"
+            " test.short_side to at least 288, or lower the smaller side of test.size to at most"
+            " 256$",
+        ),
+        (
+            {"size": (224, 224)},
+            "test.crops three needs test.short_side 256 as one side .*; set test.short_side to 224,"
+            " or a side of test.size to 256$",
+        ),
     ],
 )
 @pytest.mark.usefixtures("values_of_wrong_types")

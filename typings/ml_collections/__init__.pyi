@@ -6,7 +6,8 @@ The library is without annotations of its own, and pyright reads `__getattr__` a
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
-class FieldReference: ...
+class FieldReference:
+    def get(self) -> Any: ...
 
 class ConfigDict:
     def __init__(
