@@ -20,6 +20,7 @@ from tests.paths import ROOT
 
 SOURCES = ("jaxaction", "configs", "docs", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md")
 SOURCES += ("LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "constraints.txt", "train.py", "eval.py")
+SOURCES += ("SECURITY.md", "CITATION.cff", "examples")
 TINY = {
     "model.width": "4",
     "model.stage_blocks": "1,1",
@@ -46,7 +47,7 @@ def run(*argv, **options):
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    ignore = shutil.ignore_patterns("__pycache__")
+    ignore = shutil.ignore_patterns("__pycache__", "_build")
     for name in SOURCES:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / "source" / name, ignore=ignore)
