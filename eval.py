@@ -2,8 +2,8 @@
 
     python eval.py --workdir DIR [--config.key=value ...]
 
-Needs the directory alone (and the data set). What is given on the command line overrides the
-stored config: another data set, another protocol. Prints the accuracies and writes them, with
+Needs the directory alone (and the data set). The command line overrides the stored
+config, for another data set or another protocol. Prints the accuracies and writes them, with
 the scores of every video, to DIR/eval/; an earlier result of another test is kept there.
 """
 

@@ -3,7 +3,8 @@
     python train.py --config FILE[:VARIANT] [--workdir DIR] [--config.key=value ...]
 
 Without --workdir the run goes to runs/<config>[-<variant>]. The test at its end is written to
-DIR/eval/, as by eval.py. Of several processes one says what happens; docs/scale.md starts them.
+DIR/eval/, as by eval.py. With several processes, the
+first one prints; docs/scale.md shows how to start them.
 """
 
 from jaxaction.runtime import early_interrupt

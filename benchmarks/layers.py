@@ -150,7 +150,8 @@ def heading(peak: float) -> str:
             "Layer: its input, and kernel / strides; how many: such in the networks named.",
             "Form: a key of jaxaction.models.ops.conv3d.FORMS; own: the gradient that conv3d has.",
             "Compiled: by XLA as is, or with jaxaction's xla_options.",
-            f"Of the rate: of {peak / 1e9:.0f} GFLOP/s, that of a product of large matrices here.",
+            f'Column "of the rate": of {peak / 1e9:.0f} GFLOP/s, the rate of a product of large'
+            " matrices here.",
             "",
             f"| {' | '.join(columns)} |",
             f"|{'---|' * len(columns)}",

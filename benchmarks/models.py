@@ -229,7 +229,8 @@ def notes(rate: float) -> str:
     ]
     if rate:
         lines += [
-            "Of the rate: the model's FLOPs (training: three times inference's) in the time, over "
+            "Column \"of the rate\": the model's FLOPs (training: three times inference's) in the"
+            " time, over "
             f"{rate / 1e9:.0f} GFLOP/s,",
             "the highest that a product of large matrices reached in these runs.",
         ]

@@ -4,7 +4,7 @@ SIGTERM_EXIT_CODE = 143  # 128 + SIGTERM, what a shell says of a process that th
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used: the message names the thing, the rule and the way out."""
+    """A user's input cannot be used; the message names the thing, the rule and the way out."""
 
 
 class Interrupted(Exception):

@@ -249,7 +249,7 @@ ENTRY %main (x: f32[8,4,4,32], k: f32[3,3,32,32]) -> f32[8,4,4,32] {
     assert hlo.convolutions_left(text) == ["f32[8,2,2,32] window={size=3x3} a/b"]
 
 
-def test_what_was_lost_in_disturbed_runs_is_told_kind_by_kind():
+def test_the_loss_of_disturbed_runs_is_listed_by_kind():
     measured = json.loads((ROOT / "benchmarks" / "results" / "cpu_faults.json").read_text())
     text = faults.table(measured)
     assert "| kill -9 in a save | 5 | -9 | 0.0 to 0.0 | 9 to 10 |" in text

@@ -96,8 +96,8 @@ def _data() -> dict[str, Value]:
         # Frames in a row that are stacked as the channels of one (TSN's flow: 5). More than 1 needs
         # segments.
         "stack": 1,
-        # What a clip shows after the end of a short video: `loop` (the beginning again, as in
-        # MMAction2) or `repeat_last` (the last frame).
+        # Frames after the end of a short video: `loop` (the beginning again, as in MMAction2) or
+        # `repeat_last` (the last frame).
         "past_end": "loop",
         # Frames per second at which `clips` are counted, whatever the video's own rate is (30 in
         # PySlowFast); 0: the video's own.

@@ -1,6 +1,6 @@
 """Parses the command lines of `train.py` and `eval.py`: `--flag value` and `--config.key=value`.
 
-They look like those of absl and ml_collections' config flags. Those answer a misspelt key, an
+They look like the flags of absl and ml_collections. Both libraries answer a misspelt key, an
 unknown variant or a value of the wrong type with a traceback or several lines and exit code 1, and
 keep the flags in module-level state. Here each mistake is an `InputError`: one line with the
 nearest right name, and exit code 2.
@@ -214,7 +214,7 @@ def _config_path(text: str) -> Path:
 def _similar_files(text: str) -> str:
     """Returns `; there is ...` with files of the same folder, or shipped configs.
 
-    Those with a similar name are listed, or all if there is none.
+    Files with a similar name are listed, or all if there is none.
     """
     path = Path(text)
     folder = path.parent if path.parent.is_dir() and path.parent != Path() else Path("configs")

@@ -26,7 +26,7 @@ class Entry(NamedTuple):
     place: str
     """`FILE:LINE`, for messages."""
     num_frames: int = 0
-    """Of a folder of frames, where the list says it."""
+    """The number of frames in a folder, if the list has it; else 0."""
 
 
 class _Line(NamedTuple):
@@ -70,7 +70,7 @@ def read_entries(
 
 
 def _entries(parse, items, refuse) -> list[Entry]:
-    """What `parse` makes of each; an item that it raises InputError for goes to `refuse`."""
+    """Parses every item; an item for which `parse` raises InputError goes to `refuse`."""
     entries = []
     for item in items:
         try:

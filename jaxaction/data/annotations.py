@@ -43,7 +43,7 @@ def annotation_source(
     A line is `path label`, for a folder of frames also `folder frames label`; with `multi_label`
     all numbers at its end are labels (a path that ends in a number needs a csv then). Paths may
     have spaces. Blank lines and those that begin with # are left out. Paths are relative to `root`,
-    or else to the file's own folder. Of a csv the columns count by their names
+    or else to the file's own folder. A csv is read by the names of its columns
     (`annotation_lines`), and labels may be words of `labels.txt`, a file beside the list that names
     one label a line; without it labels are called by their numbers. `modality` "flow" reads pairs
     of pictures from the folders.

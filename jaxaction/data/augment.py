@@ -18,7 +18,7 @@ Clip = UInt8[np.ndarray, "t h w 3"]
 MEAN_COLOR = (124, 116, 104)
 """ImageNet's mean colour, which normalisation takes to zero: what is outside or erased."""
 NO_MOTION = 128
-"""What erased flow looks like."""
+"""The value of erased flow."""
 
 _GREY = (0.299, 0.587, 0.114)
 MAX_MAGNITUDE = 10
@@ -61,8 +61,8 @@ def rand_augment(
     drawn with every operation. At 0 all but autocontrast and equalize change nothing, at 10 they
     rotate by 30 degrees, shear by 0.3, shift by 0.45 of the side, change colour, contrast,
     brightness and sharpness by factors of 0.1 or 1.9, leave 4 of 8 bits, or invert everything.
-    What comes in from outside is `MEAN_COLOR`. `ValueError` for a magnitude that is out of range,
-    or frames that are not RGB.
+    Pixels from outside the frame are `MEAN_COLOR`. `ValueError` for a magnitude that is out of
+    range, or frames that are not RGB.
     """
     if not 0 <= magnitude <= MAX_MAGNITUDE:
         raise ValueError(f"RandAugment's magnitude {magnitude} is not in 0 to {MAX_MAGNITUDE}")

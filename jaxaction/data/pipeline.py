@@ -31,10 +31,10 @@ def train_loader(
 
     A batch is `{"clip": uint8 [b, t, h, w, c], "label": int32 [b], "index": int32 [b], "bad":
     int32 [b]}` with `b = batch_size / process count`, a part of the global one without gaps.
-    `shard` is (process, process count). Of a multi-label source `label` is float32 [b, k], 1 for
-    the classes of a video. `index` is the video's number in the source, `bad` that of an unreadable
-    video that this sample replaces, else -1. `first_step` is the number of batches that are left
-    out at the beginning; none of their videos is read.
+    `shard` is (process, process count). With several labels per video, `label` is float32 [b, k],
+    1 for the classes of a video. `index` is the video's number in the source, `bad` that of an
+    unreadable video that this sample replaces, else -1. `first_step` is the number of batches that
+    are left out at the beginning; none of their videos is read.
     """
     if transform.flip and source.mirror_changes_class:
         raise InputError(
@@ -46,8 +46,8 @@ def train_loader(
     first = first_step * batch_size + shard[0] * local
 
     def read_sample(number):
-        # What a sample draws comes from its place among all; rows of a batch keep their order, too,
-        # since dropout, groups of batch norm and mixing depend on it.
+        # A sample draws by its place among all. Rows of a batch keep their order, too, since
+        # dropout, groups of batch norm and mixing depend on it.
         step, row = divmod(number, local)
         return samples[first + step * batch_size + row]
 

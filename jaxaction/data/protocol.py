@@ -58,10 +58,10 @@ class Protocol:
     """Frames in a row that are the channels of one (TSN's flow: 5); "segments" take clips of so
     many frames then."""
     placement: str = "ends"
-    """Of "clips": "ends" from the first frame to the last, as MMAction2 1.x; "centers" in the
-    middles of equal parts, as 0.x."""
+    """The places of "clips": "ends" from the first frame to the last, as in MMAction2 1.x;
+    "centers" in the middles of equal parts, as in 0.x."""
     past_end: str = "loop"
-    """What clips longer than the video show: "loop" its beginning again, "repeat_last"."""
+    """Frames after the end of a short video: "loop" (its beginning again) or "repeat_last"."""
     target_fps: float = 0.0
     """Frames a second at which "clips" are counted, as in PySlowFast; 0: each video's own."""
 

@@ -1,4 +1,4 @@
-"""What a source of videos gives: records, and the names of their labels."""
+"""The records that a source of videos gives, and the protocol of a source."""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 

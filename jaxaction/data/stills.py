@@ -92,7 +92,7 @@ class FrameFolder:
 
     def open(self, error: type[Exception]) -> Stills:
         """Returns the pictures; `error` for a folder without any, for a gap, and for fewer pictures
-        than are listed. Of more, the listed number is used."""
+        than are listed. If there are more, the listed number is used."""
         groups = self._numbered_files(error)
         pictures = (
             self._flow(groups, error) if self.modality == "flow" else self._rgb(groups, error)

@@ -18,7 +18,7 @@ from jaxaction.errors import InputError
 
 # Our own builders are prepared when absent; mirrored, their clips would belong to another class.
 OWN_BUILDERS = {Motions.name: Motions}
-# What `jaxaction data prepare` makes of files on disk.
+# The data sets that `jaxaction data prepare` makes from files on disk.
 FROM_FILES = ("kinetics", "something_something_v2", "hmdb51", "video_list")
 
 
@@ -156,7 +156,7 @@ def _prepare(builder):
 
 
 def _not_prepared_message(name, data_dir) -> str:
-    """What to do about a data set that is made of files."""
+    """Returns how to prepare a data set that is made from files."""
     folder = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
     name = name.split(":")[0]
     base = name.split("/")[0]

@@ -10,7 +10,7 @@ Labels = Int[np.ndarray, " n"]
 def top_k_accuracy(scores: Scores, labels: Labels, top: int) -> float:
     """Share of rows whose label is among the `top` highest scores; at most all classes count.
 
-    Of equal scores the one of the higher class comes first, as in MMAction2. NaN without rows.
+    If scores are equal, the higher class comes first, as in MMAction2. NaN without rows.
     """
     if len(labels) == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""What an evaluation takes from a run's config."""
+"""The settings that an evaluation takes from the config of a run."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 
 
 class EvalSettings(NamedTuple):
-    """What an evaluation needs beside its protocol; pixels on the scale 0 to 255."""
+    """The settings of an evaluation besides its protocol; pixels on the scale 0 to 255."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -30,9 +30,9 @@ def eval_settings(config: ConfigDict) -> EvalSettings:
 
 
 def result_conditions(config: ConfigDict, step: int) -> dict:
-    """What a result depends on beside its protocol, as JSON values.
+    """Returns the conditions of a result besides its protocol, as JSON values.
 
-    That is the data set, the step of the checkpoint, and the precision.
+    They are the data set, the step of the checkpoint, and the precision.
     """
     section = config.data
     kept = ("name", "test_split") if section.source == "tfds" else ("test_file", "root")

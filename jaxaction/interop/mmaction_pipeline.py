@@ -13,8 +13,8 @@ WINDOW = 64  # frames that a dense clip of segments fills
 def run_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Returns config values, `{"test.clip_len": 8, ...}`, of a whole MMAction2 config, 1.x or 0.x.
 
-    Of `data` the sampling and the pixels' scale, of `val` and `test` the protocol; what the file
-    doesn't say, and what is as usual, is left out. InputError names a sampling or a crop that is
+    `data` has the sampling and the pixels' scale, `val` and `test` have the protocol. Values that
+    the file lacks, and usual ones, are left out. InputError names a sampling or a crop that is
     not supported.
     """
     is_2d = settings["model"].get("type") == "Recognizer2D"

@@ -105,7 +105,7 @@ class VideoModel(Protocol):
     # The fields, beside `num_classes`, of a network of this family that is small enough for tests.
     TINY: ClassVar[Mapping[str, Any]]
 
-    # What Linen gives; see `flax.linen.Module`.
+    # Linen has these; see `flax.linen.Module`.
 
     def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any: ...
 

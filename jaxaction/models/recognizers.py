@@ -20,7 +20,7 @@ from jaxaction.models.resnet import ResNet
 
 
 class ResNetRecognizer(Recognizer):
-    """What the five families share: one `ResNet`, whose fields they have too."""
+    """A recognizer with one `ResNet`, whose fields it has too; five families share it."""
 
     depth: int = 50
     stage_blocks: tuple[int, ...] = ()

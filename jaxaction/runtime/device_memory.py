@@ -4,7 +4,7 @@ from pathlib import Path
 
 import jax
 
-# Of a GPU's memory; the rest is for what lies beside a program: weights, the next clips.
+# A program's share of a GPU's memory. Weights and the next clips need the rest.
 GPU_SHARE = 0.8
 # On a CPU decoded videos, other devices and other programs need memory, too.
 CPU_SHARE = 0.25

@@ -23,7 +23,7 @@ def remove() -> None:
 
 
 def program_name() -> str:
-    """What the user has started: `train.py`, or `jaxaction`."""
+    """Returns the name of the started program: `train.py`, or `jaxaction`."""
     program = Path(sys.argv[0])
     return program.parent.name if program.name == "__main__.py" else program.name
 

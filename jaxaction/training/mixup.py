@@ -32,9 +32,9 @@ def cutmix(
 ) -> tuple[Clips, Targets]:
     """Returns clips with a box of their partner's pixels, the same in all frames.
 
-    What is left of the picture is drawn from Beta(alpha, alpha). The box has its shape and its
-    centre anywhere, so that part of it may lie outside; targets mix by the share that was really
-    replaced. alpha 0 changes nothing. Yun et al. 2019, section 3.1.
+    The share of the picture that stays is drawn from Beta(alpha, alpha). The box has its shape and
+    its centre anywhere, so that part of it may lie outside; targets mix by the share that was
+    really replaced. alpha 0 changes nothing. Yun et al. 2019, section 3.1.
     """
     if not alpha:
         return clips, targets

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: its first line, its progress lines, its curves."""
+"""The reports of a run while it trains: its first line, its progress lines, its curves."""
 
 import contextlib
 import time

@@ -39,7 +39,7 @@ class RunServices(NamedTuple):
 
 
 class Due(NamedTuple):
-    """What is to be done after a step."""
+    """The tasks after a step."""
 
     line: bool  # the progress line
     validate: bool
@@ -47,7 +47,7 @@ class Due(NamedTuple):
 
 
 def due_after(setup: TrainingSetup, step: int) -> Due:
-    """What the config wants after `step`. The last step is tested, so it is not validated."""
+    """Returns the tasks after `step`. The last step is tested, so it is not validated."""
     config, is_last = setup.config.train, step == setup.total_steps
     steps_between = round(config.eval_every_epochs * setup.steps_per_epoch)
     return Due(

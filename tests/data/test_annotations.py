@@ -194,7 +194,7 @@ def test_the_number_of_frames_may_stand_before_the_label(frames):
     assert opened(source, 1)[0] == 4
 
 
-def test_of_several_labels_the_first_number_after_a_folder_counts_frames(frames):
+def test_with_several_labels_the_first_number_after_a_folder_counts_frames(frames):
     source = annotation_source(written(frames, "jump 3 2 3\njump 3 0\n"), multi_label=True)
     assert [source[i].label for i in range(2)] == [(2, 3), (0,)]
     assert opened(source, 0)[0] == 3

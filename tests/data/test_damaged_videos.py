@@ -285,7 +285,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_has_no_frames_is_refused_by_name(tmp_path, name):
+def test_a_file_without_frames_is_refused_by_name(tmp_path, name):
     make_it, reason = REFUSED[name]
     (tmp_path / name).write_bytes(make_it())
     with pytest.raises(decode.DecodeError, match=f"{name}.*{reason}") as caught:

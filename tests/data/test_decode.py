@@ -116,7 +116,7 @@ def test_an_empty_file_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["text.txt", "text.mp4", "picture.jpg", "noise.avi"])
-def test_what_is_not_a_video_is_refused_by_name(tmp_path, name):
+def test_a_file_that_is_no_video_is_refused_by_name(tmp_path, name):
     picture = cv2.imencode(".jpg", pictures(1)[0])[1].tobytes()
     noise = np.random.default_rng(0).bytes(5000)
     kinds = {"text": b"just words\n" * 50, "picture": picture, "noise": noise}

@@ -125,7 +125,7 @@ def test_a_damaged_video_is_sampled_over_the_frames_it_really_has(monkeypatch):
     np.testing.assert_array_equal(read_views(data, protocol)[0], decoded(data)[[5, 15, 25, 35]])
 
 
-def test_what_is_not_as_usual_is_printed():
+def test_unusual_values_are_printed():
     flow = changed(sampling="segments", clip_len=25, num_clips=1, modality="flow", stack=5)
     assert str(flow).endswith("(short side 256), prob, flow, 5 frames stacked")
     older = changed(placement="centers", past_end="repeat_last", target_fps=30.0)

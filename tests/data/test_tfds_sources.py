@@ -123,7 +123,7 @@ def test_features_are_named_where_there_are_several(data_dir):
         (("kinetic/600", "train"), "no TFDS data set 'kinetic/600'; the nearest name is kinetics"),
     ],
 )
-def test_what_cannot_be_opened_is_told_in_one_line(data_dir, arguments, message):
+def test_data_sets_that_cannot_be_opened_are_named_in_one_line(data_dir, arguments, message):
     name, split, *features = arguments
     with pytest.raises(InputError, match=message) as raised:
         tfds_source(name, split, data_dir, *features)
@@ -172,7 +172,7 @@ def test_ids_are_the_data_set_s_own_where_it_has_some(scenes, monkeypatch):
 
 
 @pytest.mark.parametrize("feature", ["", "labels"])
-def test_of_several_labels_a_record_has_a_tuple(scenes, feature):
+def test_a_record_with_several_labels_has_a_tuple(scenes, feature):
     source = tfds_source("scenes", "train", scenes, label_feature=feature)
     assert source.multi_label
     assert source.label_names == ("a", "b", "c")

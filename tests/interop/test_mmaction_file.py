@@ -116,7 +116,7 @@ def test_bases_are_found_from_the_file_that_names_them(tmp_path):
         ("y = " + "1 + " * 3000 + "1", "a.py: the file or its chain of _base_ is nested too deep"),
     ],
 )
-def test_what_only_a_run_would_tell_is_refused_with_its_line(tmp_path, line, message):
+def test_values_that_need_the_file_to_run_are_refused_with_their_line(tmp_path, line, message):
     assert error_of(write(tmp_path, a="x = 1\n" + line)).startswith(message)
 
 

@@ -77,7 +77,7 @@ def settings(name="i3d", **changes):
         ("tsm non_local", {"backbone__shift_place": "block"}, "shift_place 'block' with non_local"),
     ],
 )
-def test_what_is_not_supported_is_refused_by_name(name, changes, message):
+def test_an_unsupported_option_is_refused_by_name(name, changes, message):
     with pytest.raises(ValueError) as error:
         mmaction.model_config(settings(name, **changes))
     assert message in str(error.value)
@@ -126,7 +126,7 @@ def test_segments_are_those_of_the_head_where_the_backbone_has_none():
     assert mmaction.model_config(model)["num_segments"] == 4
 
 
-def test_what_training_freezes_and_computes_again_is_taken_over():
+def test_frozen_and_rematerialised_stages_are_taken_over():
     frozen = {"backbone__frozen_stages": 1, "backbone__norm_eval": True, "backbone__with_cp": True}
     for name in ("tsn", "i3d"):
         stages = settings(name)["backbone"].get("num_stages", 4)
@@ -138,7 +138,7 @@ def test_what_training_freezes_and_computes_again_is_taken_over():
     assert jaxaction.build(config).partial_bn
 
 
-def test_what_both_paths_freeze_is_said_once():
+def test_stages_that_both_paths_freeze_are_named_once():
     model = settings("slowfast")
     slow, fast = (model["backbone"][f"{path}_pathway"] for path in ("slow", "fast"))
     slow.update(frozen_stages=1, norm_eval=True)

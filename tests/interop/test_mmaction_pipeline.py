@@ -79,7 +79,7 @@ def test_stacked_flow_has_two_channels_a_frame():
     }
 
 
-def test_what_happens_past_the_end_and_the_frame_rate_are_taken_over():
+def test_frames_past_the_end_and_the_frame_rate_are_taken_over():
     sampling = {"type": "SampleFrames", "clip_len": 8, "frame_interval": 8, "num_clips": 10}
     values = run_settings(newer(sampling | {"out_of_bound_opt": "repeat_last", "target_fps": 30}))
     assert (values["test.past_end"], values["test.target_fps"]) == ("repeat_last", 30.0)

@@ -63,7 +63,7 @@ def test_a_folder_that_was_there_stays(tmp_path):
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_what_a_run_wrote_stays(tmp_path):
+def test_files_of_a_run_stay(tmp_path):
     with RunLock(str(tmp_path / "a" / "run")) as lock:
         lock.acquire()
         (tmp_path / "a" / "run" / "config.json").write_text("{}")

@@ -34,6 +34,6 @@ def test_the_metric_of_several_labels_is_another():
         ("auto", 1, 0, "train.patience 1 counts validations"),
     ],
 )
-def test_what_no_validation_finds_is_refused(best_by, patience, eval_every_epochs, message):
+def test_a_figure_that_no_validation_has_is_refused(best_by, patience, eval_every_epochs, message):
     with pytest.raises(InputError, match=message):
         early_stopping.check_early_stopping(best_by, patience, eval_every_epochs, False)

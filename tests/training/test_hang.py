@@ -15,7 +15,7 @@ def calls(monkeypatch):
     return made
 
 
-def test_a_watch_begins_anew_with_each_step_and_ends_with_the_steps(calls):
+def test_a_watch_restarts_with_each_step_and_ends_with_the_steps(calls):
     with pytest.raises(KeyError), hang.disarmed_on_exit():
         hang.arm(5.0)
         hang.arm(5.0)

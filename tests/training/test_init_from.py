@@ -101,7 +101,7 @@ def test_the_network_and_the_pixels_are_the_other_runs(config):
     assert stored.from_dict(stored.to_dict(config)).to_dict() == config.to_dict()
 
 
-def test_what_is_frozen_is_the_new_runs_own(config):
+def test_frozen_stages_are_those_of_the_new_run(config):
     config.model.update(frozen_stages=1, norm_eval=True, partial_bn=True, remat=(1,))
     begin(config)
     network = build.model(config)

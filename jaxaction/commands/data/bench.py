@@ -18,7 +18,7 @@ from jaxaction.training.setup import TrainingSetup, prepare
 
 
 class Rates(NamedTuple):
-    """What was measured: clips a second, but for the stages."""
+    """The measured rates in clips per second; `stages` has seconds."""
 
     stages: Stages
     loader: dict[int, float]  # by the number of threads
@@ -124,7 +124,7 @@ def _threads_text(count: int) -> str:
 
 
 def _usable_cores() -> int:
-    """Those that this process may use, where the system tells."""
+    """Returns the number of cores that this process may use, or of all if that is unknown."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 

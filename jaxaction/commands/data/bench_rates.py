@@ -38,7 +38,7 @@ class Stages(NamedTuple):
 
 
 def in_rounds(work: Callable[[], Result], seconds: float) -> list[list[Result]]:
-    """What `work` returned, round by round.
+    """Returns the results of `work`, one list for each round.
 
     A round has at least one call. All take about these seconds, but no round begins after twice as
     many.

@@ -18,7 +18,7 @@ class Job(NamedTuple):
     folder: str
     """Where its flow goes, below the output's folder."""
     labels: tuple[int, ...] = ()
-    """Those of the list."""
+    """The labels in the list."""
 
 
 def jobs_of_videos(videos: Sequence[str], root: str) -> list[Job]:

@@ -23,7 +23,7 @@ class Row(NamedTuple):
     title: str
     clip: UInt8[np.ndarray, "t h w c"]
     channels: int
-    """Of one frame: 3, or 2 for x and y of flow; a clip of more has several frames as one."""
+    """Channels per frame: 3, or 2 for x and y of flow. A clip with more has stacked frames."""
 
 
 def draw(heading: str, rows: Iterable[Row]) -> Scaled:

@@ -96,9 +96,9 @@ def encoded_clip(split: str, index: int) -> bytes:
 def clip(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Returns the frames uint8 `[t, h, w, 3]` of a random object with this motion.
 
-    `directions` is -1, 0 or 1 for each of x, y, log size and angle. What moves is swept
-    evenly over its range in the clip; what does not is frozen at a random place of the range, so
-    that one frame looks the same in every class.
+    `directions` is -1, 0 or 1 for each of x, y, log size and angle. A value that moves is
+    swept evenly over its range in the clip. One that does not is frozen at a random place of the
+    range, so that one frame looks the same in every class.
     """
     background = drawing.background(SIDE, rng)
     shape = drawing.shape(rng)

@@ -1,4 +1,4 @@
-"""What the pickle of a checkpoint may build: stand-ins, none a real class of numpy or PyTorch.
+"""Stand-ins that the pickle of a checkpoint may build; none is a class of numpy or PyTorch.
 
 Arrays are made of them once the pickle has ended (`plain`). Each has a `__setstate__` of its own,
 so that no pickle sets attributes on it, and none has others that pickles use.

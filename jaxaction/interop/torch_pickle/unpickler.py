@@ -22,7 +22,7 @@ FREE_COST = 2**20
 
 
 class Pickled(NamedTuple):
-    """What a pickle built, and the dtypes of the storages that it named, by their keys."""
+    """The value that a pickle built, and the dtypes of its storages by their keys."""
 
     value: Any
     dtypes: dict[str, Dtype]

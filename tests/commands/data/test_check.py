@@ -233,7 +233,7 @@ def test_paths_are_relative_to_the_root(folder, run):
         (["l.txt", "--modality", "flow"], "l.txt lists videos .* --modality flow"),
     ],
 )
-def test_what_is_no_list_ends_with_one_line(folder, run, argv, message):
+def test_a_file_that_is_no_list_ends_with_one_line(folder, run, argv, message):
     written(folder, "l.txt", "0.mp4 0")
     written(folder, "none.txt", "gone.mp4 0")
     written(folder, "empty.txt", "# nothing")

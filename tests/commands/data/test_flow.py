@@ -170,7 +170,7 @@ def test_resuming_leaves_finished_folders_and_redoes_others(moving, tmp_path, ca
     assert "2/2 videos, 4 new flow frames" in printed.err
 
 
-def test_what_is_interrupted_never_looks_finished(moving, tmp_path):
+def test_an_interrupted_job_never_looks_finished(moving, tmp_path):
     settings = flow_frames.FlowSettings(bound=20.0, short_side=0, rgb=False)
 
     def interrupt():
@@ -324,7 +324,7 @@ def test_folders_of_other_things_are_left_alone(moving, tmp_path):
         run(down, "--out", tmp_path / "flow")
 
 
-def test_what_cannot_be_written_ends_in_one_line(moving, tmp_path):
+def test_a_folder_that_cannot_be_written_ends_in_one_line(moving, tmp_path):
     out = tmp_path / "flow"
     run(moving, "--out", out)
     (out / "sub").write_text("a file")

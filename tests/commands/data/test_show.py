@@ -152,7 +152,7 @@ def clip(count, channels=3, size=(16, 16)):
     return np.broadcast_to(values, (count, *size, channels))
 
 
-def test_of_a_long_clip_some_frames_are_drawn_with_the_first_and_the_last():
+def test_a_long_clip_is_drawn_as_some_frames_with_the_first_and_the_last():
     sheet = show_sheet.draw("", [Row("", clip(32), 3)])
     frame_numbers = [int(picture[0, 0, 0]) // 3 for picture in pictures(sheet, 0, 8)]
     assert frame_numbers == [0, 4, 9, 13, 18, 22, 27, 31]

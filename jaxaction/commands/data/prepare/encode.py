@@ -1,4 +1,4 @@
-"""One video on its way into a data set: checked by decoding it, and encoded anew where asked."""
+"""Prepares one video for a data set: decodes it as a check, and encodes it again if asked to."""
 
 import io
 from collections.abc import Iterable
@@ -29,12 +29,12 @@ class Encoding(NamedTuple):
 
 
 class Encoded(NamedTuple):
-    """What is stored of one video."""
+    """A video as it is stored."""
 
     data: bytes
     frames: int
     problem: str = ""
-    """Of a file that lacks a part: `is cut off or damaged: 81 of 280 frames can be decoded`."""
+    """Damage of an incomplete file: `is cut off or damaged: 81 of 280 frames can be decoded`."""
 
 
 def prepare_video(path: str | Path, encoding: Encoding) -> Encoded:
@@ -155,7 +155,7 @@ def _size(frame, short_side) -> tuple[int, int]:
 def _rising_times(times: Iterable[int | None], step: int) -> list[int]:
     """Returns as many times, not negative and strictly rising: the given ones in order.
 
-    Of files that give a frame no time, those that are `step` apart.
+    If a frame of the file has no time, the times are `step` apart.
     """
     times = list(times)
     if any(time is None for time in times):

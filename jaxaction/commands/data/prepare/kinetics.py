@@ -194,5 +194,5 @@ def _checked400(names) -> tuple[str, ...]:
 
 
 def _normalize(name: str) -> str:
-    """What is left of a class's name whatever was done to its spaces, brackets and quotes."""
+    """Returns a class name without spaces, brackets and quotes, which lists write differently."""
     return re.sub(r"[^a-z0-9]+", "", name.lower())

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from jaxaction.errors import InputError
 
-# Of several files of one name the first in this order is taken.
+# If several files differ only in the suffix, the first suffix in this order is taken.
 SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".flv", ".mpg", ".mpeg", ".wmv")
 SUFFIXES += (".3gp", ".ts", ".ogv")
 
-# What data sets call their splits, and what TFDS calls them.
+# The names of splits in data sets, and their names in TFDS.
 SPLITS = {"train": "train", "val": "validation", "validate": "validation"}
 SPLITS |= {"validation": "validation", "test": "test"}
 
@@ -65,7 +65,7 @@ class Files:
     def find(self, stem: str, folders: tuple[str, ...] = ()) -> str:
         """Returns the path of the file with this name but for its suffix; "" if there is none.
 
-        Of several, one that lies in or below a folder of one of these names, if there is one.
+        If there are several, one in or below a folder with one of these names is preferred.
         """
 
         def order(path):

@@ -1,4 +1,4 @@
-"""What makes shards a TFDS data set: its features, its metadata, and our report beside them."""
+"""Writes the files that turn shards into a TFDS data set: features, metadata, and our report."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -39,7 +39,7 @@ class StoredVideo(NamedTuple):
     frames: int
     video_bytes: int
     problem: str = ""
-    """What is wrong with it all the same."""
+    """A problem of a video that is stored nevertheless."""
 
 
 Pair = tuple[str, str] | list[str]  # JSON has lists alone
@@ -47,7 +47,7 @@ Pair = tuple[str, str] | list[str]  # JSON has lists alone
 
 @dataclass
 class ShardSummary:
-    """What a finished shard holds; kept as JSON, which is the mark that it is finished."""
+    """The contents of a finished shard. Its JSON file marks the shard as finished."""
 
     records: int = 0
     frames: int = 0
@@ -152,7 +152,7 @@ class Workspace:
         write_json(self._mark(shard), asdict(summary))
 
     def summary(self, shard: Shard) -> ShardSummary:
-        """What a finished shard's mark says."""
+        """Reads the summary of a finished shard."""
         return ShardSummary(**json.loads(self._mark(shard).read_text()))
 
     def place(self, shard: Shard, name: str) -> None:

@@ -39,7 +39,7 @@ def test_videos_are_stored_byte_for_byte_and_read_by_name(tmp_path):
     ]
 
 
-def test_with_a_short_side_they_are_encoded_anew(tmp_path):
+def test_with_a_short_side_videos_are_encoded_again(tmp_path):
     root = write(tmp_path / "in", FOLDERS)
     report = run("kinetics/400", root, tmp_path, "--short-side", "24")
     assert report["encoding"] == {"short_side": 24, "gop": 16}

@@ -76,7 +76,7 @@ def test_bytes_are_stored_as_they_are(store):
     ],
 )
 @pytest.mark.parametrize("gop", [0, 4])
-def test_what_does_not_decode_is_refused(store, data, reason, gop):
+def test_a_file_that_does_not_decode_is_refused(store, data, reason, gop):
     with pytest.raises(decode.DecodeError, match=reason):
         store(data, gop=gop)
 

@@ -46,7 +46,7 @@ def test_kinetics_lists_say_the_label_and_the_files_may_lie_anywhere(tmp_path):
     ]
 
 
-def test_of_several_files_the_one_in_the_split_s_folder_is_taken_and_mp4_first(tmp_path):
+def test_among_several_files_the_one_in_the_folder_of_the_split_is_taken_and_mp4_first(tmp_path):
     name = "abcdefghijk_000012_000022"
     root = write(
         tmp_path / "in",
@@ -148,7 +148,7 @@ def test_which_kinetics_it_is_is_found_by_all_of_its_classes(tmp_path):
         ("video_list", {"train.txt": "a.mp4 0\n"}, "none of the 1 videos in .*train.txt exists"),
     ],
 )
-def test_what_is_no_such_data_set_ends_in_one_line(tmp_path, name, files, message):
+def test_a_folder_of_another_data_set_ends_in_one_line(tmp_path, name, files, message):
     root = write(tmp_path / "in", files)
     with pytest.raises(InputError, match=message) as raised:
         run(name, root, tmp_path / "out")

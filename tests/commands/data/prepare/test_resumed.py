@@ -79,7 +79,7 @@ def test_a_stop_in_a_small_data_set_costs_only_the_videos_under_way(
     assert len(contents("kinetics/400", "train", tmp_path)) == 40
 
 
-def test_what_version_0_1_0_has_begun_goes_on(tmp_path, root, prepared_files):
+def test_a_data_set_that_version_0_1_0_began_is_continued(tmp_path, root, prepared_files):
     # Its plan for these videos, word for word, and the keys of its marks of finished shards.
     stop_at("5.mp4", root, tmp_path, prepared_files)
     plan = {
