@@ -107,6 +107,9 @@ def nearest(key: str, paths: Sequence[str]) -> str:
     return (
         same_section
         or (alias if alias in paths else "")
+        or _close(
+            name, inside, 0.85
+        )  # `test.crop` means `test.crops`, although there is `data.crop`
         or everywhere.get(name, "")
         or _close(name, inside, 0.6)
         or _close(key, {path: path for path in paths}, 0.75)

@@ -17,28 +17,37 @@ class Recognizer(nn.Module):
 
     A family's `setup` makes the child `backbone`, a module that takes a clip and `train`. The
     family defines `out_channels` and `TINY`, and overrides what differs for it.
-
-    `dropout` and `init_std` (of the classifier's weights) are the head's. `frozen_stages`: training
-    leaves the stages up to this one unchanged (-1: none); stage 0 is the stem, stage 1 `layer1`.
-    With `norm_eval` all norms use their running statistics in training. `remat` has the stages
-    whose activations the backward pass computes again, which saves memory and takes time.
-    `bn_group` is how many clips share batch-norm statistics in training (0: the whole batch, over
-    all devices). `norm_eps`, `norm_momentum`, `dtype` and `folded`: see `LayerOptions`. `dtype` is
-    "float32" or "bfloat16"; parameters, statistics and logits are float32.
     """
 
     num_classes: int
+    """Number of classes. 0 in a config takes it from the labels of the training videos."""
     in_channels: int = 3
+    """Channels of a frame: 3 for RGB, 2 for one step of flow. The default follows `data.mean`."""
     frozen_stages: int = -1
+    """Stages up to this one keep their weights and statistics: -1 none, 0 the stem, 1 also
+    `layer1`, and so on. -1, since training from scratch freezes nothing."""
     norm_eval: bool = False
+    """Whether all batch norms use their running statistics in training, as for small batches of
+    a fine-tuning run."""
     remat: tuple[int, ...] = ()
+    """Stages whose activations are computed again in the backward pass: 0 the stem, 1 `layer1`,
+    and so on. Saves memory and takes time; empty: none."""
     norm_eps: float = 1e-5
+    """Added to the variance in every batch norm. PyTorch's default."""
     norm_momentum: float = 0.1
+    """Share of a batch in the running statistics, as in PyTorch (Flax counts the other way)."""
     dropout: float = 0.5
+    """Share of pooled features that are dropped before the classifier in training."""
     init_std: float = 0.01
+    """Standard deviation of the classifier's initial weights. MMAction2's default."""
     bn_group: int = 0
+    """Clips that share batch-norm statistics in training; 0: the whole batch, on all devices.
+    MMAction2 has as many as a GPU holds, and its recipes set that number here."""
     dtype: str = "float32"
+    """Type of activations and products, set by `compute`: "float32" or "bfloat16". Parameters,
+    statistics and logits are float32."""
     folded: bool = False
+    """Whether batch norms are folded into convolutions; `fold_batch_norm` sets it."""
 
     RUN_FIELDS: ClassVar[frozenset[str]] = frozenset(
         {"num_classes", "frozen_stages", "norm_eval", "remat"}

@@ -42,7 +42,10 @@ def pool_space(x: Float[Array, "n t h w c"]) -> Float[Array, "n t c"]:
 
 
 def view_logits(
-    model: nn.Module, variables: Any, clips: Float[Array, "n t h w c"], window: tuple[int, ...]
+    model: VideoModel | nn.Module,
+    variables: Any,
+    clips: Float[Array, "n t h w c"],
+    window: tuple[int, ...],
 ) -> Float[Array, "n p k"]:
     """Returns a test's logits: one row for each clip, or for each `window` (h, w) of its features.
 

@@ -215,9 +215,13 @@ class TSMMobileNetV2(Recognizer):
     """
 
     num_segments: int = 8
+    """Frames of a clip, which the shift moves features between; equal to `data.clip_len`."""
     is_shift: bool = True
+    """Whether features are shifted at all."""
     shift_div: int = 8
+    """1/`shift_div` of the channels move a frame back and as many a frame on. 8 is the paper's."""
     widen_factor: float = 1.0
+    """Factor on the channels of every layer; 1 is the paper's network."""
     init_std: float = 0.001
 
     RUN_FIELDS = Recognizer.RUN_FIELDS | {"num_segments"}

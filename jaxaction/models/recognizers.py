@@ -23,11 +23,18 @@ class ResNetRecognizer(Recognizer):
     """A recognizer with one `ResNet`, whose fields it has too; five families share it."""
 
     depth: int = 50
+    """Depth of the ResNet: 18 and 34 have basic blocks, 50, 101 and 152 have bottlenecks."""
     stage_blocks: tuple[int, ...] = ()
+    """Blocks of each stage, which also sets the number of stages; empty: those of `depth`."""
     width: int = 64
+    """Channels of the stem; stages have 1, 2, 4 and 8 times as many (bottlenecks put out 4 times
+    those). 64 is the paper's."""
     style: str = "pytorch"
+    """Place of a bottleneck's stride: "pytorch" in its 3x3 convolution, "caffe" in its first."""
     spatial_strides: tuple[int, ...] = (1, 2, 2, 2)
+    """Stride of each stage in height and width."""
     dilations: tuple[int, ...] = (1, 1, 1, 1)
+    """Dilation of each stage in height and width; above 1 it replaces a stride."""
 
     TINY = {"stage_blocks": (1, 1), "width": 8}
 
@@ -62,6 +69,8 @@ class TSN(ResNetRecognizer):
     """
 
     partial_bn: bool = False
+    """Whether all batch norms but the first keep their statistics in training. TSN's authors do so
+    in fine-tuning."""
     dropout: float = 0.4
 
     RUN_FIELDS = Recognizer.RUN_FIELDS | {"partial_bn"}
@@ -83,13 +92,23 @@ class TSM(ResNetRecognizer):
     """
 
     num_segments: int = 8
+    """Frames of a clip, which the shift moves features between; equal to `data.clip_len`."""
     is_shift: bool = True
+    """Whether features are shifted at all; without, the network is TSN."""
     shift_div: int = 8
+    """1/`shift_div` of the channels move a frame back and as many a frame on. 8 is the paper's."""
     shift_place: str = "blockres"
+    """Place of the shift: "blockres" before the first convolution inside the residual branch,
+    "block" before the whole block."""
     temporal_pool: bool = False
+    """Whether frames are halved before the second stage by a max pooling."""
     partial_bn: bool = False
+    """Whether all batch norms but the first keep their statistics in training."""
     non_local: tuple = (0, 0, 0, 0)
+    """Blocks followed by a non-local block: 0 or 1 for each stage, or a tuple with one for each of
+    its blocks. Wang et al. 2018."""
     non_local_cfg: Mapping = nn.FrozenDict()
+    """Fields of the non-local blocks: `mode`, `sub_sample`, `norm` and `norm_eps`."""
     init_std: float = 0.001
 
     RUN_FIELDS = Recognizer.RUN_FIELDS | {"num_segments", "partial_bn"}
@@ -145,18 +164,35 @@ class I3D(ResNetRecognizer):
     """
 
     conv1_kernel: Triple = (5, 7, 7)
+    """(t, h, w) of the stem's kernel."""
     conv1_stride_s: int = 2
+    """Stride of the stem in height and width."""
     conv1_stride_t: int = 2
+    """Stride of the stem in frames."""
     pool1_stride_s: int = 2
+    """Stride of the first max pooling in height and width."""
     pool1_stride_t: int = 2
+    """Stride of the first max pooling in frames."""
     with_pool1: bool = True
+    """Whether a max pooling follows the stem."""
     with_pool2: bool = True
+    """Whether a max pooling over two frames follows the first stage."""
     temporal_strides: tuple[int, ...] = (1, 1, 1, 1)
+    """Stride of each stage in frames."""
     inflate: tuple = (1, 1, 1, 1)
+    """Blocks whose kernels are three frames deep: 0 or 1 for each stage, or a tuple with one for
+    each of its blocks. The others look at single frames."""
     inflate_style: str = "3x1x1"
+    """Kernel of an inflated block: "3x1x1" in the first convolution of a bottleneck, "3x3x3" in
+    the second."""
     non_local: tuple = (0, 0, 0, 0)
+    """Blocks followed by a non-local block: 0 or 1 for each stage, or a tuple with one for each of
+    its blocks. Wang et al. 2018."""
     non_local_cfg: Mapping = nn.FrozenDict()
+    """Fields of the non-local blocks: `mode`, `sub_sample`, `norm` and `norm_eps`."""
     zero_init_residual: bool = True
+    """Whether the last batch norm of each block starts with scale 0, so that the block starts as
+    the identity."""
 
     RUN_FIELDS = Recognizer.RUN_FIELDS | {"zero_init_residual"}
 
@@ -206,6 +242,8 @@ class R2Plus1D(I3D):
     zero_init_residual: bool = False
     norm_eps: float = 1e-3
     factorize: str = "all"
+    """Convolutions that are split into space and time: "all" as in MMAction2, "torchvision" all but
+    the shortcuts', "middle" the second of each bottleneck, time first, as in pytorchvideo."""
 
     def missing_in_mmaction(self) -> str:
         return "" if self.factorize == "all" else f"model.factorize={self.factorize}"

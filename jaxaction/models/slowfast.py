@@ -131,29 +131,41 @@ class TwoPaths(nn.Module):
 class SlowFast(Recognizer):
     """SlowFast networks. Feichtenhofer et al. 2019.
 
-    The slow path sees every `resample_rate`-th frame of the clip (`slow_frames` "stride") or as
-    many spread from the first to the last ("linspace", PySlowFast's), the fast path `speed_ratio`
-    times as many and has 1/`channel_ratio` of the `width`. `slow` and `fast` are fields of `ResNet`
-    for one path, and override those that are set for both. `lateral` connects the paths after the
-    stem and each stage but the last, by convolutions `fusion_kernel` frames deep with
-    `lateral_factor` times the fast channels; `lateral_norm` adds norm and ReLU to them. A lateral
-    connection is frozen as the slow path is.
+    A wide path sees few frames of the clip, a narrow one sees many. Lateral convolutions bring the
+    features of the fast path into the slow one. A lateral convolution is frozen with the slow path.
     """
 
     depth: int = 50
+    """Depth of both ResNets: 18 and 34 have basic blocks, 50, 101 and 152 have bottlenecks."""
     stage_blocks: tuple[int, ...] = ()
+    """Blocks of each stage of both paths; empty: those of `depth`."""
     width: int = 64
+    """Channels of the slow path's stem. 64 is the paper's."""
     resample_rate: int = 8
+    """The slow path sees every `resample_rate`-th frame of the clip (tau in the paper)."""
     speed_ratio: int = 8
+    """The fast path sees this many times the frames of the slow path (alpha in the paper)."""
     channel_ratio: int = 8
+    """The fast path has 1/`channel_ratio` of the channels (1/beta in the paper)."""
     slow_frames: str = "stride"
+    """Frames of the slow path: "stride" every `resample_rate`-th, "linspace" as many from the
+    first to the last, as in PySlowFast."""
     lateral: bool = True
+    """Whether the slow path gets the fast path's features after the stem and each stage but the
+    last. Without, the paths meet at the classifier only."""
     lateral_norm: bool = False
+    """Whether a batch norm and a ReLU follow each lateral convolution."""
     lateral_factor: int = 2
+    """A lateral convolution puts out this many times the fast path's channels."""
     fusion_kernel: int = 5
+    """Frames that a lateral convolution spans; 7 suits a `speed_ratio` of 4."""
     slow: Mapping = SLOW
+    """Fields of the slow path's ResNet that differ from the shared ones."""
     fast: Mapping = FAST
+    """Fields of the fast path's ResNet that differ from the shared ones."""
     zero_init_residual: bool = True
+    """Whether the last batch norm of each block starts with scale 0, so that the block starts as
+    the identity."""
 
     RUN_FIELDS = Recognizer.RUN_FIELDS | {"zero_init_residual", "partial_bn"}
     IMAGE_BACKBONE = ("backbone", "slow_path")

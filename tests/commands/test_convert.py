@@ -130,7 +130,7 @@ def test_a_config_file_of_mmaction_gives_network_and_protocol(folder, tmp_path):
 
 def test_training_does_not_continue_from_converted_weights(folder, tmp_path):
     assert run(folder, "--out", str(tmp_path / "out")) == 0
-    with pytest.raises(InputError, match="without a training state; .*init_from="):
+    with pytest.raises(InputError, match="without an optimizer's state; .*init_from="):
         loop.train(tiny_run.config(folder), str(tmp_path / "out"))
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints"]
 
