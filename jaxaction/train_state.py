@@ -1,5 +1,6 @@
 """The state of training: a step takes one and returns the next, and checkpoints hold it."""
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -35,7 +36,7 @@ class TrainState:
     def with_variables(self, variables: dict) -> "TrainState":
         """The state with these variables. The averages, if any, start as a copy of them."""
         averaged = jax.tree.map(jnp.copy, variables) if self.averaged else {}
-        return self.replace(**variables, averaged=averaged)
+        return dataclasses.replace(self, **variables, averaged=averaged)
 
 
 def create(
