@@ -87,7 +87,9 @@ def read_text(file: Path) -> list[str]:
     except FileNotFoundError:
         raise InputError(f"annotation file {file} does not exist") from None
     except IsADirectoryError:
-        raise InputError(f"{file} is a folder; name the file in it that lists the videos") from None
+        raise InputError(
+            f"{file} is a folder; name a text file with one `path label` a line"
+        ) from None
     except UnicodeDecodeError:
         raise InputError(
             f"annotation file {file} cannot be read as text in UTF-8; name a list with one"

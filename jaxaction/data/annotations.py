@@ -118,11 +118,15 @@ def resolve_videos(
 
 
 def _label_names(file, names, entries, num_classes):
-    count = max(num_classes, 1 + max(label for entry in entries for label in entry.labels))
+    highest = max(label for entry in entries for label in entry.labels)
+    count = max(num_classes, highest + 1)
     if not names:
         return tuple(str(label) for label in range(count))
     if len(names) < count:
-        raise InputError(
-            f"{file.parent / 'labels.txt'} names {len(names)} labels, but there are {count}"
+        why = (
+            f"{file} has the label {highest}, which needs {count}; add the missing names"
+            if highest + 1 == count
+            else f"model.num_classes is {count}; set model.num_classes=0 to take their number"
         )
+        raise InputError(f"{file.parent / 'labels.txt'} names {len(names)} classes, but {why}")
     return names

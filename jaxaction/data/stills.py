@@ -14,6 +14,7 @@ Picture = bytes | str | tuple[str, str]
 Indices = Sequence[int] | Int[np.ndarray, " t"]
 
 _NUMBERED = re.compile(r"(.*?)(\d+)(\.(?:jpe?g|png|bmp|webp))", re.IGNORECASE)
+_VIDEOS = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".flv", ".mpg", ".mpeg", ".wmv", ".ts")
 _FLOW = re.compile(r"(|.*[^a-z])([xy])(_?)", re.IGNORECASE)
 
 
@@ -111,7 +112,8 @@ class FrameFolder:
         except OSError as reason:
             raise error(f"{self.path} cannot be read: {reason.strerror}") from None
         for name in names:
-            if match := _NUMBERED.fullmatch(name):
+            # A Mac's archive has a hidden `._img_00001.jpg` next to each picture.
+            if (match := _NUMBERED.fullmatch(name)) and not name.startswith("."):
                 prefix, number, suffix = match.groups()
                 group = groups.setdefault((prefix, suffix), {})
                 group[int(number)] = os.path.join(self.path, name)
@@ -120,9 +122,17 @@ class FrameFolder:
     def _rgb(self, files, error) -> list[str]:
         groups = {key: group for key, group in files.items() if not _FLOW.fullmatch(key[0])}
         if len(groups) != 1:
-            kinds = ", ".join(f"{prefix}*{suffix}" for prefix, suffix in groups) or "none"
-            raise error(f"{self.path} holds not one series of numbered pictures: {kinds}")
+            raise error(f"{self.path} {self._why_no_series(list(groups))}")
         return self._in_order(*groups.values(), error)
+
+    def _why_no_series(self, kinds: list[tuple[str, str]]) -> str:
+        if kinds:
+            names = ", ".join(f"{prefix}*{suffix}" for prefix, suffix in kinds)
+            return f"has several series of numbered pictures ({names}); keep one in a folder"
+        videos = [n for n in sorted(os.listdir(self.path)) if n.lower().endswith(_VIDEOS)]
+        if videos:
+            return f"has {len(videos)} videos ({videos[0]}) and no pictures; list each video itself"
+        return "has no numbered pictures, such as img_00001.jpg"
 
     def _flow(self, files, error) -> list[tuple[str, str]]:
         groups = {}
@@ -133,7 +143,7 @@ class FrameFolder:
         pairs = [group for group in groups.values() if len(group) == 2]
         if len(pairs) != 1:
             raise error(
-                f"{self.path} holds not one series of flow, x_* and y_*, but {len(pairs)}; "
+                f"{self.path} has {len(pairs)} series of flow, x_* and y_*, not one; "
                 "`jaxaction data flow` makes them"
             )
         x, y = (self._in_order(pairs[0][axis], error) for axis in "xy")

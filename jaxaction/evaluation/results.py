@@ -77,10 +77,11 @@ def _most_confused(confusion: np.ndarray, label_names: tuple[str, ...], most: in
     if not pairs or not label_names:
         return []
     phrases = [
-        f"{label_names[i]} for {label_names[j]} ({wrong[i, j]} of {confusion[i].sum()})"
+        f'"{label_names[i]}" predicted as "{label_names[j]}"'
+        f" ({wrong[i, j]} of {confusion[i].sum()})"
         for i, j in pairs
     ]
-    return [f"taken most often: {', '.join(phrases)}"]
+    return [f"most frequent mistakes: {', '.join(phrases)}"]
 
 
 def write(

@@ -52,8 +52,15 @@ def test_labels_are_named_by_a_file_beside_the_list(folder):
 
 def test_too_few_label_names_are_refused(folder):
     written(folder, "run\n", "labels.txt")
-    with pytest.raises(InputError, match="labels.txt names 1 labels, but there are 2"):
+    with pytest.raises(
+        InputError, match="names 1 classes, but .*txt has the label 1, .* needs 2; add"
+    ):
         annotation_source(written(folder, "a.mp4 1"))
+    few = written(folder, "a.mp4 0")
+    with pytest.raises(
+        InputError, match="1 classes, but model.num_classes is 12; set .*_classes=0"
+    ):
+        annotation_source(few, num_classes=12)
 
 
 @pytest.mark.parametrize(
@@ -212,20 +219,35 @@ def test_flow_is_the_pair_of_x_and_y(frames):
     ("line", "modality", "message"),
     [
         ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but holds 5"),
-        ("jump 3 0", "flow", "jump holds not one series of flow, x_\\* and y_\\*, but 0"),
-        ("empty 3 0", "rgb", "empty holds not one series of numbered pictures: none"),
+        ("jump 3 0", "flow", "jump has 0 series of flow, x_\\* and y_\\*, not one"),
+        ("empty 3 0", "rgb", "empty has no numbered pictures, such as img_00001.jpg"),
+        ("clips 2 0", "rgb", "clips has 1 videos .a.mp4. and no pictures; list each video itself"),
         ("gap 2 0", "rgb", "gap lacks the picture with number 2"),
-        ("two 1 0", "rgb", "two holds not one series of numbered pictures: a\\*.png, b\\*.png"),
+        (
+            "two 1 0",
+            "rgb",
+            "two has several series of numbered pictures .a\\*.png, b\\*.png.; keep one",
+        ),
     ],
 )
 def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message):
-    for name, files in (("empty", ()), ("gap", ("1.png", "3.png")), ("two", ("a1.png", "b1.png"))):
+    folders = {"empty": (), "gap": ("1.png", "3.png"), "two": ("a1.png", "b1.png")}
+    for name, files in folders.items():
         (frames / name).mkdir()
         for file in files:
             cv2.imwrite(str(frames / name / file), np.zeros((4, 4, 3), np.uint8))
+    (frames / "clips").mkdir()
+    (frames / "clips" / "a.mp4").write_bytes(b"")
     source = annotation_source(written(frames, line), modality=modality)
     with pytest.raises(decode.DecodeError, match=message):
         opened(source, 0)
+
+
+def test_hidden_files_of_a_mac_are_no_frames(frames):
+    (frames / "jump" / "._001.png").write_bytes(b"Mac OS X")
+    (frames / "jump" / ".DS_Store").write_bytes(b"")
+    count, _ = opened(annotation_source(written(frames, "jump 0")), 0)
+    assert count == len(list((frames / "jump").glob("[0-9]*.png")))
 
 
 def test_a_damaged_picture_is_named_with_its_frame(frames):
