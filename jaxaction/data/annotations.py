@@ -9,6 +9,7 @@ from jaxaction.data.stills import FrameFolder
 from jaxaction.errors import InputError
 
 MODALITIES = ("rgb", "flow")
+MAX_CLASSES = 100_000  # more than any data set has; an id of a video lies far above
 
 
 class AnnotationSource:
@@ -70,17 +71,37 @@ def annotation_source(
 
 
 def read_label_names(file: Path) -> tuple[str, ...]:
-    """Returns the lines of `labels.txt` in the list's folder; none without it."""
-    names = file.parent / "labels.txt"
-    if not names.is_file():
+    """Returns the lines of `labels.txt` in the list's folder; none without it.
+
+    A line's number is its label, so `InputError` for a blank line before the last name, and for two
+    equal names.
+    """
+    path = file.parent / "labels.txt"
+    if not path.is_file():
         return ()
-    return tuple(line.strip() for line in read_text(names) if line.strip())
+    names = [line.strip() for line in read_text(path)]
+    while names and not names[-1]:
+        names.pop()
+    if "" in names:
+        raise InputError(
+            f"{path}:{names.index('') + 1} is blank, so the labels after it would get wrong names;"
+            " write one name a line"
+        )
+    twice = next((name for i, name in enumerate(names) if name in names[:i]), "")
+    if twice:
+        raise InputError(f"{path} has the name {twice!r} twice; give each class a name of its own")
+    return tuple(names)
 
 
 def _check_labels(entry: Entry, num_classes: int):
     for label in entry.labels:
         if label < 0:
             raise InputError(f"{entry.place}: label {label} is negative; labels count from 0")
+        if label >= MAX_CLASSES:  # before memory is spent on so many classes
+            raise InputError(
+                f"{entry.place}: label {label} is no number of a class, of which there may be"
+                f" {MAX_CLASSES}; labels count from 0"
+            )
         if num_classes and label >= num_classes:
             raise InputError(
                 f"{entry.place}: label {label} is not below the number of classes, {num_classes}; "

@@ -243,6 +243,31 @@ def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message
         opened(source, 0)
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("jump\n\nrun\n", r"labels.txt:2 is blank, so the labels after it would get wrong names"),
+        ("jump\nrun\njump\n", "labels.txt has the name 'jump' twice"),
+    ],
+)
+def test_label_names_that_would_be_ambiguous_are_refused(folder, names, message):
+    written(folder, names, "labels.txt")
+    with pytest.raises(InputError, match=message):
+        annotation_source(written(folder, "a.mp4 1"))
+
+
+def test_blank_lines_after_the_last_name_are_fine(folder):
+    written(folder, "run\njump\n\n\n", "labels.txt")
+    assert annotation_source(written(folder, "a.mp4 1")).label_names == ("run", "jump")
+
+
+def test_an_id_in_place_of_a_label_is_refused_before_memory_is_spent(folder):
+    with pytest.raises(
+        InputError, match="train.txt:2: label 2430467129123 is no number of a class"
+    ):
+        annotation_source(written(folder, "a.mp4 0\na.mp4 2430467129123"))
+
+
 def test_hidden_files_of_a_mac_are_no_frames(frames):
     (frames / "jump" / "._001.png").write_bytes(b"Mac OS X")
     (frames / "jump" / ".DS_Store").write_bytes(b"")
