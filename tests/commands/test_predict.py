@@ -108,6 +108,23 @@ def test_eval_writes_the_conditions_of_its_figures(folder, run_eval):
     assert record["protocol"]["crops"] == "three"
 
 
+def test_eval_writes_to_another_folder_if_asked(folder, run_eval, tmp_path):
+    run_eval()
+    before = {path: path.stat().st_mtime_ns for path in (folder / "run" / "eval").iterdir()}
+    out = run_eval("--out", str(tmp_path / "results"))
+    assert out.splitlines()[-1].startswith("test top-1 ")
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {"test.json", "test.npz"}
+    after = {path: path.stat().st_mtime_ns for path in (folder / "run" / "eval").iterdir()}
+    assert after == before
+
+
+def test_eval_finds_out_before_the_test_that_it_cannot_write(folder, run_eval, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file/x can't be written .*; give eval.py --out DIR"):
+        run_eval("--out", str(tmp_path / "file" / "x"))
+    assert "top-1" not in capsys.readouterr().out
+
+
 def test_eval_takes_another_protocol_and_keeps_the_first_result(folder, run_eval):
     run_eval()
     out = run_eval("--config.test.crops=center", "--config.test.average=score")

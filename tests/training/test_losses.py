@@ -68,6 +68,7 @@ def test_smoothing_spreads_a_part_of_each_clip_over_all_classes():
         ((1.0, 2.0, float("nan")), "are not numbers of 0 or more"),
     ],
 )
+@pytest.mark.usefixtures("values_of_wrong_types")
 def test_class_weights_that_fit_no_class_are_named(weights, words):
     with pytest.raises(InputError, match="^train.class_weights ") as caught:
         losses.check_class_weights(weights, 3)
