@@ -1,10 +1,10 @@
-"""Annotation files: what they may hold, and how a mistake in them is told."""
+"""Annotation files: the lines that they may have, and the message for each mistake."""
 
 import cv2
 import numpy as np
 import pytest
 
-from jaxaction.data import decode
+from jaxaction.data import annotation_lines, decode
 from jaxaction.data.annotations import annotation_source
 from jaxaction.errors import InputError
 
@@ -50,10 +50,20 @@ def test_labels_are_named_by_a_file_beside_the_list(folder):
     assert annotation_source(written(folder, "a.mp4 1")).label_names == ("run", "jump high")
 
 
-def test_too_few_label_names_are_refused(folder):
+def test_a_label_without_a_name_is_refused_with_its_line(folder):
     written(folder, "run\n", "labels.txt")
-    with pytest.raises(InputError, match="labels.txt names 1 labels, but there are 2"):
-        annotation_source(written(folder, "a.mp4 1"))
+    message = "labels.txt names 1 labels, but .*train.txt:2 has label 1 .*; name every label, one a"
+    with pytest.raises(InputError, match=message):
+        annotation_source(written(folder, "a.mp4 0\nb c.mp4 1"), num_classes=12)
+
+
+def test_fewer_names_than_classes_are_refused_with_the_way_to_take_the_number_from_them(folder):
+    written(folder, "run\njump\nsit\n", "labels.txt")
+    message = "labels.txt names 3 labels, but there are 12 classes.*; set model.num_classes=0 to"
+    file = written(folder, "a.mp4 1")
+    with pytest.raises(InputError, match=message):
+        annotation_source(file, num_classes=12)
+    assert len(annotation_source(file, num_classes=0).label_names) == 3
 
 
 @pytest.mark.parametrize(
@@ -73,6 +83,32 @@ def test_a_bad_line_is_told_with_its_number(folder, text, message):
     with pytest.raises(InputError, match=message) as raised:
         annotation_source(written(folder, text), num_classes=5)
     assert "\n" not in str(raised.value)
+
+
+def test_many_lines_with_one_mistake_get_one_message_with_their_number(folder):
+    rows = [f"a.mp4,class {i}\n" for i in range(27)]
+    refused = []
+    with pytest.raises(InputError, match=r"train.csv:2: label 'class 0' .* \(the same in 26 more"):
+        annotation_source(written(folder, "path,label\n" + "".join(rows), "train.csv"))
+    text = "path,label\n,1\n" + "".join(rows) + "a.mp4,0\n"
+    file = written(folder, text, "train.csv")
+    entries = annotation_lines.read_entries(file, folder, (), False, refused.append)
+    assert [entry.labels for entry in entries] == [(0,)]
+    assert str(refused[0]).endswith("train.csv:2: the line lacks a path")
+    assert "train.csv:3: label 'class 0' is neither" in str(refused[1])
+    assert str(refused[1]).endswith("(the same in 26 more lines)") and len(refused) == 2
+
+
+def test_a_few_lines_with_one_mistake_are_named_one_by_one(folder):
+    file, refused = written(folder, "a.mp4 x\nb c.mp4 y\na.mp4\na.mp4 z\n"), []
+    annotation_lines.read_entries(file, folder, (), False, refused.append)
+    assert [str(error).split(": ")[0].rpartition(":")[2] for error in refused] == list("1234")
+
+
+def test_a_folder_instead_of_a_list_is_refused_with_the_form_of_a_list(tmp_path):
+    message = "is a folder; name a text file that lists its videos, one a line: the path and the la"
+    with pytest.raises(InputError, match=message):
+        annotation_source(tmp_path)
 
 
 def test_a_missing_list_is_told(tmp_path):
@@ -211,11 +247,11 @@ def test_flow_is_the_pair_of_x_and_y(frames):
 @pytest.mark.parametrize(
     ("line", "modality", "message"),
     [
-        ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but holds 5"),
-        ("jump 3 0", "flow", "jump holds not one series of flow, x_\\* and y_\\*, but 0"),
-        ("empty 3 0", "rgb", "empty holds not one series of numbered pictures: none"),
+        ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but has 5"),
+        ("jump 3 0", "flow", "jump contains no pairs of series x_\\* and y_\\* of flow"),
+        ("empty 3 0", "rgb", "empty contains no numbered pictures, such as img_00001.jpg"),
         ("gap 2 0", "rgb", "gap lacks the picture with number 2"),
-        ("two 1 0", "rgb", "two holds not one series of numbered pictures: a\\*.png, b\\*.png"),
+        ("two 1 0", "rgb", "two contains 2 series of numbered pictures, a\\*.png, b\\*.png; l"),
     ],
 )
 def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message):
@@ -224,6 +260,24 @@ def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message
         for file in files:
             cv2.imwrite(str(frames / name / file), np.zeros((4, 4, 3), np.uint8))
     source = annotation_source(written(frames, line), modality=modality)
+    with pytest.raises(decode.DecodeError, match=message):
+        opened(source, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("1.mp4", "2.MP4"), r"clips is a folder of video files \(2 video files.*; list each file"),
+        (("1.mp4",), r"clips is a folder of video files \(a video file.*clips/1.mp4 LABEL`"),
+        (("x_1.png", "y_1.png"), "clips contains only pictures of flow.* set data.modality=flow"),
+        (("cover.png",), "clips contains no numbered pictures"),
+    ],
+)
+def test_a_folder_without_numbered_pictures_is_refused_with_its_content(tmp_path, files, message):
+    (tmp_path / "clips").mkdir()
+    for file in files:
+        (tmp_path / "clips" / file).write_bytes(b"x")
+    source = annotation_source(written(tmp_path, "clips 0"))
     with pytest.raises(decode.DecodeError, match=message):
         opened(source, 0)
 
