@@ -257,7 +257,7 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         ((*VALID, (), "rgb", 1, "stop"), "data.past_end 'stop' is not one of loop"),
         ((*VALID, (), "rgb", 1, "loop", -5.0), "data.target_fps -5.0 is not possible"),
         ((*USUAL, (0.5,), (), 0.0), "data.color_jitter .* neither .. nor the strengths"),
-        ((*USUAL, (0.5, 0.5, 0.5, 2.0), (), 0.0), "data.color_jitter .* of 0 to 1"),
+        ((*USUAL, (0.5, 0.5, 0.5, 2.0), (), 0.0), "data.color_jitter .* from 0 to 1"),
         ((*USUAL, (), (2,), 0.0), "data.rand_augment .* nor .number of operations, magnitude"),
         ((*USUAL, (), (), 1.5), "data.random_erasing 1.5 is not a probability"),
     ],
