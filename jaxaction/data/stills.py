@@ -60,7 +60,7 @@ class Stills:
             raise self._error(f"{self._name} has {len(self._pictures)} frames; asked for {indices}")
         decoded = {int(i): self._frame(int(i)) for i in set(indices)}
         if len({frame.shape for frame in decoded.values()}) > 1:
-            raise self._error(f"{self._name} changes its frame size on the way")
+            raise self._error(f"{self._name} has frames of several sizes")
         return np.stack([decoded[int(i)] for i in indices])
 
     def _frame(self, i: int) -> UInt8[np.ndarray, "h w c"]:
