@@ -234,7 +234,7 @@ def test_frames_that_an_edit_list_hides_do_not_count():
     check_any_frames(bytes(data))
 
 
-def test_a_frame_that_mkv_lost_shifts_the_numbers_as_decoding_does():
+def test_frames_of_an_mkv_that_lost_one_are_those_of_decoding_everything():
     file = io.BytesIO()
     with av.open(io.BytesIO(make(MKV))) as source, av.open(file, "w", "matroska") as output:
         stream = output.add_stream_from_template(source.streams.video[0])

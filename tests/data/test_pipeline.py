@@ -303,7 +303,9 @@ def test_testing_shows_the_views_that_read_views_gives(videos):
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(videos):
-    with pytest.raises(InputError, match="batch_size 4 is not a multiple of 3 processes"):
+    with pytest.raises(
+        InputError, match="batch_size 4 is not a multiple of the 3 processes; set it to a multiple"
+    ):
         pipeline.test_loader(videos, TEST, 4, 0, (0, 3))
 
 
