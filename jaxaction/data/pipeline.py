@@ -16,7 +16,7 @@ from jaxaction.errors import InputError
 Sample = dict[str, np.ndarray | np.generic]
 
 # Unreadable videos in a row that end a run. If half of all videos are unreadable, one sample in
-# 65536 has so many.
+# 65536 meets that many.
 _TRIES = 16
 
 
@@ -32,8 +32,8 @@ def train_loader(
     """Returns shuffled batches without end.
 
     The global batches, of `batch_size`, are the same for any number of processes. `shard` is
-    (process, process count), and a process gets b = batch_size / process count rows in a row of
-    each, as `{"clip": uint8 [b, t, h, w, c], "label": int32 [b], "index": int32 [b], "bad": int32
+    (process, process count), and a process gets b = batch_size / process count consecutive rows of
+    each: `{"clip": uint8 [b, t, h, w, c], "label": int32 [b], "index": int32 [b], "bad": int32
     [b]}`. With several labels per video, `label` is float32 [b, k], 1 for the classes of a video.
     `index` is the video's number in the source. `bad` is the number of the unreadable video that
     this sample replaces, else -1. The first `first_step` batches are left out, and their videos are

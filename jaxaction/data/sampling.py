@@ -1,7 +1,7 @@
 """Chooses the frames of a video's clips, for testing and for training.
 
-Every function returns frame numbers `[clips, frames]`, each in `[0, num_frames)`. Those for testing
-agree with MMAction2 1.2.0's `SampleFrames`, `DenseSampleFrames` and `UniformSample`
+Every function returns frame numbers `[clips, frames]`, each in `[0, num_frames)`. The functions for
+testing agree with MMAction2 1.2.0's `SampleFrames`, `DenseSampleFrames` and `UniformSample`
 (`mmaction/datasets/transforms/loading.py`), unless they name another source.
 """
 

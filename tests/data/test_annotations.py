@@ -29,7 +29,7 @@ def test_lines_are_a_path_and_a_label(folder):
     assert source[1] == ("b c.mp4", str(folder / "b c.mp4"), 2)
 
 
-def test_an_id_is_the_path_as_it_is_listed(folder):
+def test_an_id_is_the_listed_path(folder):
     source = annotation_source(written(folder, "a.mp4 0\nb c.mp4 1\n"))
     assert [source.id(i) for i in range(2)] == ["a.mp4", "b c.mp4"]
 
@@ -79,7 +79,7 @@ def test_fewer_names_than_classes_are_refused_with_the_way_to_take_the_number_fr
         ("\na.mp4 5\n", "train.txt:2: label 5 is not below the number of classes, 5"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number(folder, text, message):
+def test_a_bad_line_is_refused_with_its_number(folder, text, message):
     with pytest.raises(InputError, match=message) as raised:
         annotation_source(written(folder, text), num_classes=5)
     assert "\n" not in str(raised.value)
@@ -111,12 +111,12 @@ def test_a_folder_instead_of_a_list_is_refused_with_the_form_of_a_list(tmp_path)
         annotation_source(tmp_path)
 
 
-def test_a_missing_list_is_told(tmp_path):
+def test_a_missing_list_is_refused(tmp_path):
     with pytest.raises(InputError, match="nowhere.txt does not exist"):
         annotation_source(tmp_path / "nowhere.txt")
 
 
-def test_a_list_that_is_no_text_is_told(tmp_path):
+def test_a_list_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InputError, match="list.txt cannot be read as text"):
         annotation_source(tmp_path / "list.txt")
@@ -126,7 +126,7 @@ def test_one_missing_video_is_left_to_the_loader(folder):
     assert len(annotation_source(written(folder, "a.mp4 0\ngone.mp4 1\n"))) == 2
 
 
-def test_a_list_of_nothing_but_missing_videos_is_told_at_once(folder):
+def test_a_list_of_missing_videos_only_is_refused_at_once(folder):
     with pytest.raises(InputError, match="none of the 2 videos in .* exists .*set data.root"):
         annotation_source(written(folder, "gone.mp4 0\nlost.mp4 1\n"))
 
@@ -158,7 +158,7 @@ def test_a_csv_without_a_header_is_lines_of_a_path_and_a_label(folder):
         ("path,label\na.mp4,run\n", "train.csv:2: label 'run' is neither a whole number nor"),
     ],
 )
-def test_a_bad_csv_is_told(folder, text, message):
+def test_a_bad_csv_is_refused(folder, text, message):
     with pytest.raises(InputError, match=message):
         annotation_source(written(folder, text, "train.csv"))
 
@@ -171,7 +171,7 @@ def test_with_multi_label_every_number_at_the_end_is_a_label(folder):
 
 
 @pytest.mark.parametrize("first", ["a.mp4 0\n", "gone 7.mp4 3 0\n", ""])
-def test_several_labels_without_multi_label_are_told(folder, first):
+def test_several_labels_without_multi_label_are_refused(folder, first):
     file = written(folder, first + "b c.mp4 1 0 12\n")
     message = rf"train.txt:{2 if first else 1} ends in several numbers; set data.multi_label=True"
     with pytest.raises(InputError, match=message):
@@ -185,7 +185,7 @@ def test_a_path_may_end_in_a_number(folder):
     assert [source.id(i) for i in range(3)] == ["a.mp4", "b 7", "b 8"]
 
 
-def test_a_csv_of_several_labels_separates_them_by_spaces_or_semicolons(folder):
+def test_several_labels_in_a_csv_are_separated_by_spaces_or_semicolons(folder):
     file = written(folder, "path,labels\na.mp4,0 4\nb c.mp4,1;2;3\n", "train.csv")
     source = annotation_source(file, multi_label=True)
     assert [source[i].label for i in range(2)] == [(0, 4), (1, 2, 3)]
