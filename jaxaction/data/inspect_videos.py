@@ -21,7 +21,7 @@ Out = TypeVar("Out")
 
 
 class Inspection(NamedTuple):
-    """What decoding a video showed."""
+    """The result of decoding a video."""
 
     num_frames: int
     problem: str
