@@ -266,7 +266,7 @@ def read_sampled(
         try:
             return _read_chosen(opened, choose(opened.num_frames, opened.fps))
         except decode.DecodeError:
-            # A damaged file can hold fewer frames than its container lists.
+            # A damaged file can have fewer frames than its container lists.
             return _read_chosen(opened, choose(opened.count_by_decoding(), opened.fps))
 
 
