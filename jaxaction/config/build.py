@@ -94,7 +94,8 @@ def _check_classes(config: ConfigDict, videos: Source, where: str) -> None:
     if classes != config.model.num_classes:
         raise InputError(
             f"model.num_classes {config.model.num_classes} differs from the {classes} classes of"
-            f" {where}; set model.num_classes to {classes}"
+            f" {where}; set model.num_classes to {classes}, or to 0 to take the number from the"
+            " training videos"
         )
     if not len(videos):
         raise InputError(f"{where} has no videos")

@@ -1,6 +1,7 @@
-"""Videos from an annotation file: its records, checked, with the names of their labels."""
+"""The videos that an annotation file lists, with the names of their labels."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from jaxaction.data.annotation_lines import Entry, read_entries, read_text
@@ -22,13 +23,13 @@ class AnnotationSource:
         self.label_names = label_names
         self.multi_label = multi_label
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index) -> Record:
+    def __getitem__(self, index: int) -> Record:
         return self._records[index]
 
-    def id(self, index) -> str:
+    def id(self, index: int) -> str:
         return self._records[index].id
 
 
@@ -41,17 +42,17 @@ def annotation_source(
 ) -> AnnotationSource:
     """Returns the videos that a text file lists, one a line, or a csv file with a header.
 
-    A line is `path label`, for a folder of frames also `folder frames label`; with `multi_label`
-    all numbers at its end are labels (a path that ends in a number needs a csv then). Paths may
-    have spaces. Blank lines and those that begin with # are left out. Paths are relative to `root`,
-    or else to the file's own folder. A csv is read by the names of its columns
-    (`annotation_lines`), and labels may be words of `labels.txt`, a file beside the list that names
-    one label a line; without it labels are called by their numbers. `modality` "flow" reads pairs
+    A line is `path label`, for a folder of frames also `folder frames label`. With `multi_label`
+    all numbers at its end are labels; a path that ends in a number then needs a csv. Paths may
+    have spaces, and are relative to `root`, or if that is empty to the file's own folder. Blank
+    lines and lines that begin with # are left out. The names of a csv's columns are in
+    `annotation_lines`. `labels.txt` in the list's folder names one label a line, and a csv may use
+    these names; without this file labels are called by their numbers. `modality` "flow" reads pairs
     of pictures from the folders.
 
-    `InputError` for a file that is missing or without a video, a label that is not a whole number
-    in `[0, num_classes)` (0: no upper limit), or where no listed video exists. A single missing
-    video is left to the loader, which reports it.
+    `InputError` for a file that is missing or lists no video, for a label that is not a whole
+    number in `[0, num_classes)` (0: no upper limit), and if no listed video exists. A single
+    missing video is left to the loader, which reports it.
     """
     file = Path(file)
     folder = Path(root) if str(root) else file.parent
@@ -93,7 +94,7 @@ def read_label_names(file: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _check_labels(entry: Entry, num_classes: int):
+def _check_labels(entry: Entry, num_classes: int) -> None:
     for label in entry.labels:
         if label < 0:
             raise InputError(f"{entry.place}: label {label} is negative; labels count from 0")
@@ -104,17 +105,18 @@ def _check_labels(entry: Entry, num_classes: int):
             )
         if num_classes and label >= num_classes:
             raise InputError(
-                f"{entry.place}: label {label} is not below the number of classes, {num_classes}; "
-                "labels count from 0"
+                f"{entry.place}: label {label} is not below the number of classes, {num_classes}"
+                " (labels count from 0); correct the label, or train with model.num_classes=0,"
+                " which takes the number from the training videos"
             )
 
 
 def resolve_videos(
-    file: Path, folder: Path, entries: list[Entry], modality: str
-) -> list[str | FrameFolder]:
-    """Returns a path for every entry, or a folder of frames where the first that exists is one.
+    file: Path, folder: Path, entries: Sequence[Entry], modality: str
+) -> Sequence[str | FrameFolder]:
+    """Returns the path of every entry, or if the first that exists is a folder, a `FrameFolder`.
 
-    `InputError` if none exists, or if they are videos and `modality` is flow.
+    `InputError` if none exists, or if the entries are video files and `modality` is "flow".
     """
     if modality not in MODALITIES:
         raise InputError(f"data.modality {modality!r} is none of {', '.join(MODALITIES)}")
@@ -138,16 +140,22 @@ def resolve_videos(
     return paths
 
 
-def _label_names(file, names, entries, num_classes):
-    highest = max(label for entry in entries for label in entry.labels)
-    count = max(num_classes, highest + 1)
+def _label_names(
+    file: Path, names: tuple[str, ...], entries: Sequence[Entry], num_classes: int
+) -> tuple[str, ...]:
+    highest = max(max(entry.labels) for entry in entries)
     if not names:
-        return tuple(str(label) for label in range(count))
-    if len(names) < count:
-        why = (
-            f"{file} has the label {highest}, which needs {count}; add the missing names"
-            if highest + 1 == count
-            else f"model.num_classes is {count}; set model.num_classes=0 to take their number"
+        return tuple(str(label) for label in range(max(num_classes, 1 + highest)))
+    named = f"{file.parent / 'labels.txt'} names {len(names)} labels, but"
+    if len(names) <= highest:
+        place = next(entry.place for entry in entries if highest in entry.labels)
+        raise InputError(
+            f"{named} {place} has label {highest} (labels count from 0); name every label, one a"
+            " line"
         )
-        raise InputError(f"{file.parent / 'labels.txt'} names {len(names)} classes, but {why}")
+    if len(names) < num_classes:
+        raise InputError(
+            f"{named} there are {num_classes} classes in the model; set model.num_classes=0 to take"
+            " the number from the training videos, or name every label, one a line"
+        )
     return names

@@ -1,17 +1,17 @@
-"""Decodes single videos to find what is wrong with them, and finds copies among them."""
+"""Finds videos that can't be decoded completely, and copies among videos."""
 
 import hashlib
 import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from jaxaction.data import decode, truncated
-from jaxaction.data.stills import FrameFolder
+from jaxaction.data.stills import FrameFolder, Stills
 
 SECONDS_BETWEEN_LINES = 10.0
 FRAMES_AT_ONCE = 16
@@ -21,16 +21,18 @@ Out = TypeVar("Out")
 
 
 class Inspection(NamedTuple):
-    """A video's number of frames, and what is wrong with it ("": nothing)."""
+    """The result of decoding a video."""
 
     num_frames: int
     problem: str
+    """In words, to follow the video's name; "" if there is none."""
 
 
-def inspect_video(video: Any, quick: bool) -> Inspection:
-    """Decodes a video to its end; `quick` opens it and believes the container's own count.
+def inspect_video(video: object, quick: bool) -> Inspection:
+    """Decodes a video to its end and returns the result.
 
-    `video` is what `decode.open_video` takes.
+    With `quick`, the video is only opened, and the frames are counted by its container. `video` is
+    anything that `decode.open_video` takes.
     """
     if isinstance(video, str | os.PathLike | FrameFolder) and not os.path.exists(path_of(video)):
         return Inspection(0, "does not exist")
@@ -45,8 +47,9 @@ def inspect_video(video: Any, quick: bool) -> Inspection:
     return Inspection(count, truncated.describe_truncation(count, promised))
 
 
-def find_copies(videos: Iterable[Any], threads: int) -> list[list[Any]]:
-    """Returns the groups of videos whose bytes are the same; only those of one size are read."""
+def find_copies(videos: Iterable[In], threads: int) -> list[list[In]]:
+    """Returns the groups of videos with the same bytes."""
+    # Only videos of one size are read, since most have a size of their own.
     by_size = defaultdict(list)
     for video in videos:
         by_size[_size(video)].append(video)
@@ -58,9 +61,12 @@ def find_copies(videos: Iterable[Any], threads: int) -> list[list[Any]]:
 
 
 def map_in_threads(
-    work: Callable[[In], Out], items: list[In], threads: int, doing: str = ""
+    work: Callable[[In], Out], items: Sequence[In], threads: int, doing: str = ""
 ) -> list[Out]:
-    """Returns `work(item)` of all items in their order; says on stderr how far it is if `doing`."""
+    """Returns `work(item)` for all items, in their order.
+
+    With `doing`, a word such as "decoded", it prints its progress on stderr every ten seconds.
+    """
     started = last_line = time.monotonic()
     results = []
     with ThreadPoolExecutor(threads) as pool:
@@ -78,8 +84,8 @@ def map_in_threads(
     return results
 
 
-def path_of(video: Any) -> str:
-    """The path of a video, be it a file or a folder of frames; of bytes what messages call them."""
+def path_of(video: object) -> str:
+    """Returns the path of a file or a folder of frames; for other videos, a name for messages."""
     if isinstance(video, bytes):
         return f"video of {len(video)} bytes"
     if isinstance(video, list):
@@ -87,30 +93,30 @@ def path_of(video: Any) -> str:
     return video.path if isinstance(video, FrameFolder) else str(video)
 
 
-def _decode(opened: Any, video: Any) -> int:
+def _decode(opened: decode.Video | Stills, video: object) -> int:
     count = opened.count_by_decoding()
-    if isinstance(video, FrameFolder):  # which counts files, and opens none
+    if isinstance(video, FrameFolder):  # it has counted files, and opened none
         for start in range(0, count, FRAMES_AT_ONCE):
             opened.read(range(start, min(start + FRAMES_AT_ONCE, count)))
     return count
 
 
 def _reason(error: decode.DecodeError, path: str) -> str:
-    """The message without the path that it begins with, which the line has already."""
+    """Returns the message without the path at its beginning, which the line already has."""
     return str(error).removeprefix("the video").removeprefix(path).strip(": ")
 
 
-def _files(video: Any) -> list[Path]:
+def _files(video: object) -> list[Path]:
     path = Path(path_of(video))
     return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
-def _size(video: Any) -> tuple[int, int]:
+def _size(video: object) -> tuple[int, int]:
     files = _files(video)
     return len(files), sum(file.stat().st_size for file in files)
 
 
-def _digest(video: Any) -> bytes:
+def _digest(video: object) -> bytes:
     digest = hashlib.sha256()
     for path in _files(video):
         with open(path, "rb") as file:

@@ -1,14 +1,19 @@
-"""The test protocol: one small value that says how a video becomes views."""
+"""The test protocol: how a video becomes views, as one small value."""
 
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from jaxaction.data import decode, sampling, transforms
+from jaxaction.data.sampling import Clips
+from jaxaction.data.stills import Stills
 from jaxaction.errors import InputError
+
+KeyValues = Mapping[str, Any]  # of a config's section; a user may have given any type
 
 SAMPLING = ("clips", "segments", "dense", "uniform")
 # Channels of one frame.
@@ -33,44 +38,48 @@ class Protocol:
     """
 
     sampling: str
-    """"clips": `num_clips` clips of `clip_len` frames, `frame_interval` apart, spread evenly;
-    "segments": `clip_len` frames from equal parts (`num_clips` 2: a second view, shifted);
-    "dense": like "clips", from the places of a 64-frame window (MMAction2's has 10);
-    "uniform": clips of `clip_len` frames over the whole video, one a little later than another."""
+    """How frames are chosen: "clips" (frames in a row), "segments" (one frame of each of `clip_len`
+    equal parts), "dense" (clips inside a window of 64 frames at `num_clips` places, as in TSM), or
+    "uniform" (one frame of each part in each clip, as in PySlowFast's Something-Something)."""
     clip_len: int
-    """Frames on the axis t."""
+    """Frames per clip, or segments per video: the length of the axis t."""
     frame_interval: int
+    """Distance of two frames of a clip, in frames of the video; 1: every frame."""
     num_clips: int
+    """Clips per video; with "segments" 1, or 2 for a second view that is shifted by half a part."""
     short_side: int
-    """Pixels of the shorter side, to which frames are resized before cropping."""
+    """Pixels of the shorter side, to which frames are resized before they are cropped."""
     crops: str
-    """"center", "three" or "ten"."""
+    """Crops per clip: "center" (1), "three" (along the longer side), or "ten" (the corners and the
+    middle, each also mirrored)."""
     size: tuple[int, int]
-    """(h, w) of one crop in pixels."""
+    """(h, w) of a crop in pixels."""
     average: str
-    """"prob": mean of each view's softmax; "score": mean of the logits."""
+    """How scores of views are averaged: "prob" (each view's softmax) or "score" (logits)."""
     window: tuple[int, ...] = ()
-    """(h, w) of the features that make one row of scores each, as in PySlowFast's fully
-    convolutional test; empty: all make one."""
+    """(h, w) of the windows of features that get scores of their own, as in PySlowFast's fully
+    convolutional test. Empty, the usual case: one score for the whole view."""
     modality: str = "rgb"
-    """"rgb", or "flow": x and y."""
+    """"rgb", or "flow": x and y of optical flow, read from folders of pictures."""
     stack: int = 1
-    """Frames in a row that are the channels of one (TSN's flow: 5); "segments" take clips of so
-    many frames then."""
+    """Frames in a row that are stacked as the channels of one (TSN's flow: 5). More than 1 needs
+    "segments" and one view; all other networks take 1, no stacking."""
     placement: str = "ends"
-    """The places of "clips": "ends" from the first frame to the last, as in MMAction2 1.x;
-    "centers" in the middles of equal parts, as in 0.x."""
+    """Places of "clips": "ends" (from the first frame to the last, as in MMAction2 1.x, hence the
+    default) or "centers" (in the middles of equal parts, as in MMAction2 0.x)."""
     past_end: str = "loop"
-    """Frames after the end of a short video: "loop" (its beginning again) or "repeat_last"."""
+    """Frames after the end of a short video: "loop" (its beginning again, as in MMAction2, hence
+    the default) or "repeat_last" (the last frame)."""
     target_fps: float = 0.0
-    """Frames a second at which "clips" are counted, as in PySlowFast; 0: each video's own."""
+    """Frames per second at which "clips" are counted (30 in PySlowFast). 0: the video's own rate,
+    as in MMAction2, hence the default."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "window", tuple(self.window))
         check_protocol(dataclasses.asdict(self))
 
-    def __str__(self):
+    def __str__(self) -> str:
         crops = f"{_count_text(_NUM_CROPS[self.crops], 'crop')} of {self.size[0]}x{self.size[1]}"
         window = ", windows of {}x{}".format(*self.window) if self.window else ""
         views = f"{self._frames_text()} x {crops} (short side {self.short_side}){window}"
@@ -78,14 +87,14 @@ class Protocol:
 
     @property
     def shape(self) -> tuple[int, int, int, int, int]:
-        """The shape of a video's views, `(v, t, h, w, c)`."""
+        """The shape `(v, t, h, w, c)` of a video's views."""
         channels = CHANNELS[self.modality] * self.stack
         return (self.num_clips * _NUM_CROPS[self.crops], self.clip_len, *self.size, channels)
 
-    def frames(self, num_frames: int, fps: float = 0.0) -> sampling.Clips:
-        """Returns the frame numbers of every clip of a video with so many frames, `[v, t * stack]`.
+    def frames(self, num_frames: int, fps: float = 0.0) -> Clips:
+        """Returns the frame numbers `[clips, t * stack]` of all clips of a video.
 
-        `fps` is the video's; `InputError` if `target_fps` needs it and it is not known (0).
+        `fps` is the video's own rate, 0 if it is not known; `InputError` if `target_fps` needs it.
         """
         if self.sampling == "segments":
             return self._segments(num_frames)
@@ -114,9 +123,12 @@ class Protocol:
     def from_json(cls, text: str) -> "Protocol":
         """Returns the protocol that `to_json` wrote."""
         fields = json.loads(text)
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()
+        }
+        return cls(**values)
 
-    def _segments(self, num_frames):
+    def _segments(self, num_frames: int) -> Clips:
         if self.stack == 1:
             return sampling.segments(num_frames, self.clip_len, twice=self.num_clips == 2)
         # Each segment gives a clip of `stack` frames in a row.
@@ -125,12 +137,14 @@ class Protocol:
         )
         return clips.reshape(1, -1)
 
-    def _place_clips(self, num_frames, clip_len, frame_interval, num_clips):
+    def _place_clips(
+        self, num_frames: int, clip_len: int, frame_interval: int, num_clips: int
+    ) -> Clips:
         place = {"ends": sampling.clips, "centers": sampling.centered_clips}[self.placement]
         past_end = sampling.PAST_END[self.past_end]
         return place(num_frames, clip_len, frame_interval, num_clips, past_end)
 
-    def _frames_text(self):
+    def _frames_text(self) -> str:
         if self.sampling == "segments":
             twice = ", twice" if self.num_clips == 2 else ""
             return f"{_count_text(self.clip_len, 'segment')}{twice}"
@@ -138,8 +152,8 @@ class Protocol:
         interval = "" if self.sampling == "uniform" else f"x{self.frame_interval}"
         return f"{kind}{self.clip_len}{interval}, {_count_text(self.num_clips, 'clip')}"
 
-    def _unusual(self):
-        """Settings that differ from the usual ones, in words."""
+    def _unusual(self) -> list[str]:
+        """Returns the settings that differ from the defaults, in words."""
         return [
             *(["flow"] if self.modality == "flow" else []),
             *([f"{self.stack} frames stacked"] if self.stack > 1 else []),
@@ -149,6 +163,7 @@ class Protocol:
         ]
 
 
+# Protocols in the checkpoints of earlier versions lack newer fields.
 _DEFAULTS = {
     field.name: field.default
     for field in dataclasses.fields(Protocol)
@@ -156,8 +171,8 @@ _DEFAULTS = {
 }
 
 
-def check_protocol(fields: Mapping[str, object], section: str = "test") -> None:
-    """Raises `InputError` naming `section.key` if these fields make no `Protocol`."""
+def check_protocol(fields: KeyValues, section: str = "test") -> None:
+    """Raises `InputError` that names `section.key` if a `Protocol` can't have these fields."""
     fields = _DEFAULTS | dict(fields)
     for key, choices in _CHOICES.items():
         check_choice(section, key, fields[key], choices)
@@ -190,14 +205,14 @@ def check_protocol(fields: Mapping[str, object], section: str = "test") -> None:
         )
 
 
-def check_choice(section: str, key: str, value, choices: tuple[str, ...]):
-    """Raises `InputError` naming `section.key` if the value is none of the choices."""
+def check_choice(section: str, key: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises `InputError` that names `section.key` if the value is none of the choices."""
     if value not in choices:
         raise InputError(f"{section}.{key} {value!r} is not one of {', '.join(choices)}")
 
 
-def check_frames(section: str, fields: Mapping):
-    """Raises `InputError` if `stack`, `target_fps` and `sampling` don't go together."""
+def check_frames(section: str, fields: KeyValues) -> None:
+    """Raises `InputError` if `stack` or `target_fps` is not possible with `sampling`."""
     sampling, fps = fields["sampling"], fields["target_fps"]
     if fields["stack"] > 1 and (sampling != "segments" or fields.get("num_clips", 1) > 1):
         raise InputError(
@@ -207,54 +222,60 @@ def check_frames(section: str, fields: Mapping):
     if fps < 0 or (fps and sampling != "clips"):
         raise InputError(
             f"{section}.target_fps {fps} is not possible with {section}.sampling {sampling}; set it"
-            " to 0, or to a number above with clips"
+            f" to 0, or to a number above 0 with {section}.sampling clips"
         )
 
 
 def frames_per_tick(fps: float, target_fps: float) -> float:
-    """How many frames a video of `fps` shows while one of `target_fps` shows one."""
+    """Returns the number of frames, at `fps`, in the time of one frame at `target_fps`."""
     if not fps:
         raise InputError(
-            f"target_fps {target_fps:g} needs videos that tell their frames a second, which folders"
-            " of pictures don't; set data.target_fps to 0"
+            f"target_fps {target_fps:g} needs videos with a frame rate, which folders of pictures"
+            " don't have; set data.target_fps to 0"
         )
     return fps / target_fps
 
 
-def read_views(video, protocol: Protocol) -> UInt8[np.ndarray, "v t h w c"]:
-    """Returns a video's views: crops x clips, the crop outermost (MMAction2's order).
+def read_views(video: object, protocol: Protocol) -> UInt8[np.ndarray, "v t h w c"]:
+    """Returns a video's views: all clips of the first crop, then of the next, as in MMAction2.
 
-    `video` is what `decode.open_video` takes. `decode.DecodeError` if it
-    cannot be read; `InputError` if a crop does not fit in its frames.
+    `video` is anything that `decode.open_video` takes. `decode.DecodeError` if it cannot be read,
+    `InputError` if a crop does not fit in its frames or their channels are not the modality's.
     """
     frames, clips = read_sampled(video, protocol.frames)
     if frames.shape[3] != CHANNELS[protocol.modality]:
         raise InputError(
-            f"a video of {frames.shape[3]} channels is no {protocol.modality}; flow is read from"
+            f"a video with {frames.shape[3]} channels is no {protocol.modality}; flow is read from"
             " folders of x_* and y_* pictures, which `jaxaction data flow` makes"
         )
+    # Each sampled frame is resized and cropped once, even if several clips show it.
     frames = transforms.resize_short_side(frames, protocol.short_side)
     crops = transforms.CROPS[protocol.crops](frames, protocol.size)
     return transforms.stack_frames(np.concatenate([c[clips] for c in crops]), protocol.stack)
 
 
-def read_sampled(video, choose: Callable[[int, float], np.ndarray]):
-    """Returns (frames, numbers): each sampled frame once, and the clips as places among them.
+def read_sampled(
+    video: object, choose: Callable[[int, float], Int[np.ndarray, "*shape"]]
+) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, "*shape"]]:
+    """Returns (frames, places): each chosen frame once, and its place for every chosen number.
 
-    `choose` gets the number of frames and the frames a second, and returns numbers `[v, t]`.
+    `choose` gets the number of frames and the frames per second, and returns frame numbers, such
+    as `[v, t]`; `frames[places]` are their frames.
     """
     with decode.open_video(video) as opened:
         try:
             return _read_chosen(opened, choose(opened.num_frames, opened.fps))
         except decode.DecodeError:
-            # A damaged file can hold fewer frames than its container lists.
+            # A damaged file can have fewer frames than its container lists.
             return _read_chosen(opened, choose(opened.count_by_decoding(), opened.fps))
 
 
-def _read_chosen(opened, frame_numbers):
+def _read_chosen(
+    opened: decode.Video | Stills, frame_numbers: Int[np.ndarray, "*shape"]
+) -> tuple[UInt8[np.ndarray, "n h w c"], Int[np.ndarray, "*shape"]]:
     unique, places = np.unique(frame_numbers, return_inverse=True)
     return opened.read(unique), places.reshape(frame_numbers.shape)
 
 
-def _count_text(number, noun):
+def _count_text(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,23 +10,24 @@ class Record(NamedTuple):
     video: object
     """A path, an encoded file's bytes, a list of encoded pictures, or a `FrameFolder`."""
     label: int | tuple[int, ...]
-    """A tuple in data sets where a video may belong to several classes."""
+    """A tuple in data sets where a video may have several labels."""
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Records by number; what the loaders take."""
+    """Numbered records; the loaders take any object with these attributes."""
 
     label_names: tuple[str, ...]
     mirror_changes_class: bool
     """Whether a mirrored clip belongs to another class, so that it must not be flipped."""
 
     multi_label: bool
-    """Whether labels are tuples."""
+    """Whether a video may have several labels: then each label is a tuple."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Record: ...
 
     def id(self, index: int) -> str:
-        """The record's `id`, without reading the video."""
+        """Returns the record's `id` without reading the video."""
+        ...

@@ -1,41 +1,44 @@
-"""Which frames of a video make its clips: MMAction2's rules, for testing and for training.
+"""Chooses the frames of a video's clips, for testing and for training.
 
-Every function returns frame numbers `[clips, frames]`, each in `[0, num_frames)`. They agree with
-MMAction2 1.2.0's `SampleFrames`, `DenseSampleFrames` and `UniformSample`
-(`mmaction/datasets/transforms/loading.py`) in test mode.
+Every function returns frame numbers `[clips, frames]`, each in `[0, num_frames)`. The functions for
+testing agree with MMAction2 1.2.0's `SampleFrames`, `DenseSampleFrames` and `UniformSample`
+(`mmaction/datasets/transforms/loading.py`), unless they name another source.
 """
 
+from collections.abc import Callable
+
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Int, Num
 
 Clips = Int[np.ndarray, "v t"]
+PastEnd = Callable[[Clips, int], Clips]
 
-# The span of a dense clip and the evenly spread places where a test takes it (Lin et al. 2019).
+# Dense sampling's window in frames, and the number of its places in a test (Lin et al. 2019, TSM).
 DENSE_RANGE = 64
 DENSE_POSITIONS = 10
 
 
 def loop(frames: Clips, num_frames: int) -> Clips:
-    """Lets clips that run past the end start over."""
+    """Replaces frame numbers past the end by the video's beginning, again and again."""
     return frames % num_frames
 
 
 def repeat_last(frames: Clips, num_frames: int) -> Clips:
-    """Lets clips that run past the end stay at their own last frame inside the video."""
+    """Replaces frame numbers past the end by the clip's last number inside the video."""
     inside = frames < num_frames
     last = np.where(inside, frames, 0).max(axis=1, keepdims=True)
     return np.where(inside, frames, last)
 
 
-PAST_END = {"loop": loop, "repeat_last": repeat_last}
+PAST_END: dict[str, PastEnd] = {"loop": loop, "repeat_last": repeat_last}
 
 
 def clips(
-    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end=loop
+    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end: PastEnd = loop
 ) -> Clips:
-    """Returns clips spread evenly from the first frame to the last; a single one is centred.
+    """Returns clips spread evenly from the first frame to the last; a single clip is centred.
 
-    `past_end` (`loop` or `repeat_last`) says what a clip longer than the video shows.
+    `past_end`, `loop` or `repeat_last`, replaces frame numbers past the end of a short video.
     """
     spare = max(num_frames - _span(clip_len, frame_interval), 0)
     if num_clips == 1:
@@ -46,13 +49,13 @@ def clips(
 
 
 def centered_clips(
-    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end=loop
+    num_frames: int, clip_len: int, frame_interval: int, num_clips: int, past_end: PastEnd = loop
 ) -> Clips:
-    """Returns clips in the middles of `num_clips` equal parts, as MMAction2 0.x tested.
+    """Returns clips in the middles of `num_clips` equal parts, as in tests of MMAction2 0.x.
 
-    All start at 0 where the video is shorter than a clip. A clip counts as a `frame_interval`
-    longer than in `clips`, as in training.
+    All start at 0 if the video is shorter than a clip.
     """
+    # Here and in training, MMAction2 counts the frames that are skipped after a clip's last one.
     places = num_frames - clip_len * frame_interval + 1
     part = max(places, 0) / num_clips
     starts = (np.arange(num_clips) * part + part / 2).astype(int)
@@ -65,13 +68,13 @@ def paced_clips(
     frame_interval: int,
     num_clips: int,
     frames_per_tick: float,
-    past_end=loop,
+    past_end: PastEnd = loop,
 ) -> Clips:
-    """Returns clips as `clips` does, of a video that shows `frames_per_tick` frames in the time in
-    which one at `target_fps` would show one: its own rate divided by that.
+    """Returns clips like `clips`, but of the same duration in every video.
 
-    A clip covers the same time in every video. Its length is no whole number of frames then;
-    PySlowFast's rule (`slowfast/datasets/decoder.py`), which rounds down.
+    `frames_per_tick` is the video's frame rate divided by that of the clips. PySlowFast's rule
+    (`slowfast/datasets/decoder.py`): a clip's length need not be a whole number of frames, and
+    frame numbers are rounded down.
     """
     span = _paced_span(clip_len, frame_interval, frames_per_tick)
     spare = max(num_frames - span, 0)
@@ -85,7 +88,7 @@ def paced_clips(
 def segments(num_frames: int, num_segments: int, twice: bool = False) -> Clips:
     """Returns the middle frame of each of `num_segments` equal parts, as one clip.
 
-    With `twice` a second clip follows, of the parts' first frames (TSM on Something-Something).
+    With `twice` a second clip follows, with the parts' first frames (TSM on Something-Something).
     """
     step = num_frames / num_segments
     first = np.arange(num_segments) * step
@@ -96,16 +99,17 @@ def segments(num_frames: int, num_segments: int, twice: bool = False) -> Clips:
 def dense(
     num_frames: int, clip_len: int, frame_interval: int, num_clips: int = DENSE_POSITIONS
 ) -> Clips:
-    """Returns clips whose starts are spread evenly over the places of a 64-frame window.
+    """Returns clips that start where windows of 64 frames would, spread evenly over the video.
 
-    For segments MMAction2's interval is `64 // clip_len`.
+    To spread a clip over the whole window, as MMAction2 does, set `frame_interval` to 64 //
+    `clip_len`.
     """
     starts = np.linspace(0, max(num_frames - DENSE_RANGE, 0), num_clips, dtype=int)
     return loop(_clips_at(starts, clip_len, frame_interval), num_frames)
 
 
 def uniform(num_frames: int, clip_len: int, num_clips: int) -> Clips:
-    """Returns `num_clips` clips of one frame from each of `clip_len` parts, clip by clip later.
+    """Returns clips with one frame from each of `clip_len` equal parts, each clip a little later.
 
     PySlowFast's rule for Something-Something (`slowfast/datasets/ssv2.py`).
     """
@@ -121,14 +125,14 @@ def random_clips(
     frame_interval: int,
     num_clips: int,
     rng: np.random.Generator,
-    past_end=loop,
+    past_end: PastEnd = loop,
 ) -> Clips:
     """Returns clips for training: one at a random place in each of `num_clips` equal parts.
 
-    A video with too few frames for that gives starts drawn anywhere, or evenly spread ones, or
-    all 0, whichever first is possible.
+    In a video with too few frames for that, starts are drawn anywhere. In a shorter one they are
+    spread evenly, and if it is shorter than a clip, they are all 0.
     """
-    # MMAction2 counts a clip as a frame_interval longer here than in tests.
+    # MMAction2 also counts the frames that are skipped after a clip's last one.
     places = num_frames - clip_len * frame_interval + 1
     part = places // num_clips
     if part > 0:
@@ -148,7 +152,7 @@ def random_paced_clip(
     frame_interval: int,
     frames_per_tick: float,
     rng: np.random.Generator,
-    past_end=loop,
+    past_end: PastEnd = loop,
 ) -> Clips:
     """Returns one clip at a random place for training; `frames_per_tick` as in `paced_clips`."""
     span = _paced_span(clip_len, frame_interval, frames_per_tick)
@@ -157,17 +161,21 @@ def random_paced_clip(
 
 
 def random_segments(
-    num_frames: int, num_segments: int, rng: np.random.Generator, stack: int = 1, past_end=loop
+    num_frames: int,
+    num_segments: int,
+    rng: np.random.Generator,
+    stack: int = 1,
+    past_end: PastEnd = loop,
 ) -> Clips:
     """Returns a random frame of each of `num_segments` equal parts, as one clip, for training.
 
-    With `stack` so many frames in a row from each, one part's after the other's.
+    With `stack`, it returns that many frames in a row from each part.
     """
     return random_clips(num_frames, stack, 1, num_segments, rng, past_end).reshape(1, -1)
 
 
 def random_uniform(num_frames: int, clip_len: int, rng: np.random.Generator) -> Clips:
-    """Returns one clip of a random frame of each of `clip_len` parts, whose ends are shared.
+    """Returns one clip with a random frame of each of `clip_len` parts, which share their ends.
 
     PySlowFast's rule for Something-Something in training.
     """
@@ -178,25 +186,25 @@ def random_uniform(num_frames: int, clip_len: int, rng: np.random.Generator) -> 
 def random_dense(
     num_frames: int, clip_len: int, frame_interval: int, rng: np.random.Generator
 ) -> Clips:
-    """Returns one clip in a 64-frame window at a random place, for training."""
-    # Like MMAction2's, the draw leaves out the last legal start.
+    """Returns one clip in a window of 64 frames at a random place, for training."""
+    # As in MMAction2, the last possible start is never drawn.
     spare = num_frames - DENSE_RANGE
     start = rng.integers(spare) if spare > 0 else 0
     return loop(_clips_at(np.array([start]), clip_len, frame_interval), num_frames)
 
 
-def _span(clip_len, frame_interval):
+def _span(clip_len: int, frame_interval: int) -> int:
     return (clip_len - 1) * frame_interval + 1
 
 
-def _clips_at(starts, clip_len, frame_interval) -> Clips:
+def _clips_at(starts: Int[np.ndarray, " v"], clip_len: int, frame_interval: int) -> Clips:
     return starts[:, None] + np.arange(clip_len) * frame_interval
 
 
-def _paced_span(clip_len, frame_interval, frames_per_tick) -> float:
+def _paced_span(clip_len: int, frame_interval: int, frames_per_tick: float) -> float:
     return max(clip_len * frame_interval * frames_per_tick, 1.0)
 
 
-def _spread_at(starts, span, clip_len) -> Clips:
+def _spread_at(starts: Num[np.ndarray, " v"], span: float, clip_len: int) -> Clips:
     frames = starts[:, None] + np.linspace(0, span - 1, clip_len).astype(int)
     return frames.astype(int)

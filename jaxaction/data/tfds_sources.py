@@ -1,22 +1,24 @@
-"""Videos from TensorFlow Datasets, without TensorFlow: array_record files, read at random."""
+"""Videos from TensorFlow Datasets, without TensorFlow: array_record files, in any order."""
 
 import difflib
 import importlib.util
 import os
 import pkgutil
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import constants
 
 from jaxaction.data import decode, tfds_video
 from jaxaction.data.builders.motions import Motions
 from jaxaction.data.records import Record
 from jaxaction.errors import InputError
 
-# Our own builders are prepared when absent; mirrored, their clips would belong to another class.
+# Our own builders are prepared if absent. Their mirrored clips would belong to another class.
 OWN_BUILDERS = {Motions.name: Motions}
 # The data sets that `jaxaction data prepare` makes from files on disk.
 FROM_FILES = ("kinetics", "something_something_v2", "hmdb51", "video_list")
@@ -25,39 +27,46 @@ FROM_FILES = ("kinetics", "something_something_v2", "hmdb51", "video_list")
 class TfdsSource:
     """Records of one split; a video is a file's bytes or a list of encoded frames.
 
-    A record's id is its `id` feature, where the data set has one that is text, else its place in
-    the split, "train/17".
+    A record's id is its `id` feature if the data set has such a text, else its place in the split,
+    such as "train/17".
     """
 
     def __init__(
-        self, data, split: str, video: str, label: str, features, mirror_changes_class: bool
+        self,
+        data: Sequence,
+        split: str,
+        video: str,
+        label: str,
+        features: tfds.features.FeaturesDict,
+        mirror_changes_class: bool,
     ):
         self._data = data
         self._split = split
         self._video = video
         self._label = label
         self._has_ids = isinstance(dict(features.items()).get("id"), tfds.features.Text)
-        self._ids: dict[int, str] = {}  # of the records that were read
-        self.label_names = tuple(_class_label(features[label]).names)
+        self._ids: dict[int, str] = {}  # a record's id is known once it was read
+        classes = _class_label(features[label])
+        self.label_names = tuple(classes.names) if classes else ()
         self.mirror_changes_class = mirror_changes_class
         self.multi_label = isinstance(features[label], tfds.features.Sequence)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._data)
 
-    def __getitem__(self, index) -> Record:
+    def __getitem__(self, index: int) -> Record:
         example = self._data[index]
         video, label = example[self._video], example[self._label]
         video = video if isinstance(video, bytes) else list(video)
         label = tuple(int(each) for each in label) if self.multi_label else int(label)
         return Record(self._id_of(index, example), video, label)
 
-    def id(self, index) -> str:
+    def id(self, index: int) -> str:
         if not self._has_ids:
             return f"{self._split}/{index}"
         return self._ids.get(index) or self._id_of(index, self._data[index])
 
-    def _id_of(self, index, example) -> str:
+    def _id_of(self, index: int, example: Mapping) -> str:
         if not self._has_ids:
             return f"{self._split}/{index}"
         return self._ids.setdefault(index, example["id"].decode())
@@ -73,12 +82,13 @@ def tfds_source(
     """Returns the videos of a split, such as "train" or "test[:10%]", of a TFDS data set.
 
     `name` is as in `tfds.load` ("ucf101/ucf101_1:2.0.0"); `data_dir` "" is TFDS's own default.
-    The video is the one `Video` feature, or else the one that holds an encoded video's bytes; the
-    label is the one `ClassLabel`, or the one sequence of them, of which records have a tuple; name
-    them where there are several. Our own data sets (`motions`) are prepared if absent; others must
-    have been, as array_record.
+    Without `video_feature`, the video is the only `Video` feature, or else the only one with an
+    encoded video's bytes. Without `label_feature`, the label is the only `ClassLabel`, or the only
+    sequence of them; then labels are tuples. Our own data sets (`motions`) are prepared if absent.
+    Others must have been prepared as array_record.
 
-    `InputError` for a name, split or feature that does not exist, or an unreadable preparation.
+    `InputError` for a name, split or feature that does not exist, or a data set that is not
+    prepared.
     """
     tfds_video.enable()
     builder = _prepared_builder(name, data_dir)
@@ -95,7 +105,7 @@ def tfds_source(
     )
 
 
-def _prepared_builder(name, data_dir):
+def _prepared_builder(name: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
     builder = _builder(name, data_dir)
     if builder.data_path.exists():
         return builder
@@ -108,7 +118,7 @@ def _prepared_builder(name, data_dir):
     return _builder(name, data_dir)
 
 
-def _builder(name, data_dir):
+def _builder(name: str, data_dir: str | os.PathLike) -> tfds.core.DatasetBuilder:
     video_modules = _video_modules()
     if (module := name.split("/")[0].split(":")[0]) in video_modules:
         # tfds finds its older builders only once their module is imported.
@@ -133,21 +143,23 @@ def _builder(name, data_dir):
         raise InputError(message) from None
 
 
-def _video_modules():
-    folders = importlib.util.find_spec("tensorflow_datasets.video").submodule_search_locations
-    names = (module.name for module in pkgutil.iter_modules(folders))
+def _video_modules() -> list[str]:
+    """Returns the names of TFDS's modules of video data sets, without importing them."""
+    spec = importlib.util.find_spec("tensorflow_datasets.video")
+    folders = spec.submodule_search_locations if spec else None
+    names = (module.name for module in pkgutil.iter_modules(folders or []))
     return [name for name in names if not name.endswith("_test")]
 
 
-def _prepare(builder):
-    # tfds' own account of it speaks of downloads and redraws its bars over our output.
+def _prepare(builder: tfds.core.DatasetBuilder) -> None:
+    # The output of tfds speaks of downloads, and its bars overwrite our lines.
     with open(os.devnull, "w") as quiet, redirect_stdout(quiet), redirect_stderr(quiet):
         try:
             config = tfds.download.DownloadConfig(try_download_gcs=False)
             builder.download_and_prepare(file_format="array_record", download_config=config)
         except OSError as error:
-            # Where another process was first, the last renaming fails; what it left is whole,
-            # because it appeared by one renaming.
+            # If another process was first, the last renaming fails, and the data set that is there
+            # is complete, since a renaming put it there as a whole.
             if not builder.data_path.exists():
                 raise InputError(
                     f"{builder.name} can't be prepared in {builder.data_dir}"
@@ -155,20 +167,20 @@ def _prepare(builder):
                 ) from error
 
 
-def _not_prepared_message(name, data_dir) -> str:
+def _not_prepared_message(name: str, data_dir: str | os.PathLike) -> str:
     """Returns how to prepare a data set that is made from files."""
-    folder = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser()
+    folder = Path(data_dir or constants.DATA_DIR).expanduser()
     name = name.split(":")[0]
     base = name.split("/")[0]
     configs = sorted(path.parent.parent.name for path in folder.glob(f"{base}/*/*/features.json"))
     if configs and "/" not in name:
         full_names = ", ".join(f"{base}/{config}" for config in configs)
-        return f"data.name {name} is not all of a name; {folder} holds {full_names}"
+        return f"data.name {name} lacks its second part; set it to one of {full_names} in {folder}"
     command = f"jaxaction data prepare {name} --from DIR --out {folder}"
     return f"{name} is not prepared in {folder}; run: {command}"
 
 
-def _how_to_prepare(builder) -> str:
+def _how_to_prepare(builder: tfds.core.DatasetBuilder) -> str:
     config = builder.builder_config
     name = f"{builder.name}/{config.name}" if config else builder.name
     if builder.name == "ucf101":
@@ -180,7 +192,7 @@ def _how_to_prepare(builder) -> str:
     )
 
 
-def _open_split(builder, name, split):
+def _open_split(builder: tfds.core.DatasetBuilder, name: str, split: str) -> Sequence:
     features = builder.info.features
     raw = {key: tfds_video.EncodedFrames() for key, f in features.items() if _holds_frames(f)}
     try:
@@ -196,26 +208,28 @@ def _open_split(builder, name, split):
         raise InputError(f"{name} ({splits}) has no split {split!r}: {reason}") from None
 
 
-def _label_feature(name, features, wanted):
+def _label_feature(name: str, features: tfds.features.FeaturesDict, wanted: str) -> str:
     names = [key for key, feature in features.items() if _class_label(feature)]
     return _pick_feature(name, "label", names, wanted)
 
 
-def _class_label(feature) -> tfds.features.ClassLabel | None:
-    """The label that a feature is, or is a sequence of."""
+def _class_label(feature: tfds.features.FeatureConnector) -> tfds.features.ClassLabel | None:
+    """Returns the feature if it is a label, or its element if it is a sequence of labels."""
     feature = feature.feature if isinstance(feature, tfds.features.Sequence) else feature
     return feature if isinstance(feature, tfds.features.ClassLabel) else None
 
 
-def _video_feature(name, features, wanted, data):
+def _video_feature(
+    name: str, features: tfds.features.FeaturesDict, wanted: str, data: Sequence
+) -> str:
     names = [key for key, feature in features.items() if _holds_frames(feature)]
     if not names:
-        first = data[0]
+        first = data[0]  # a feature of bytes doesn't say whether they are a video
         names = [key for key, f in features.items() if _holds_bytes(f) and _is_video(first[key])]
     return _pick_feature(name, "video", names, wanted)
 
 
-def _pick_feature(name, kind, candidates, wanted):
+def _pick_feature(name: str, kind: str, candidates: Sequence[str], wanted: str) -> str:
     if wanted in candidates:
         return wanted
     names = ", ".join(candidates) or "none"
@@ -231,16 +245,17 @@ def _pick_feature(name, kind, candidates, wanted):
     return candidates[0]
 
 
-def _holds_frames(feature):
+def _holds_frames(feature: tfds.features.FeatureConnector) -> bool:
+    # A `Video` feature is a sequence of images.
     sequence = isinstance(feature, tfds.features.Sequence)
     return sequence and isinstance(feature.feature, tfds.features.Image)
 
 
-def _holds_bytes(feature):
+def _holds_bytes(feature: tfds.features.FeatureConnector) -> bool:
     return feature.shape == () and feature.np_dtype in (np.object_, np.bytes_)
 
 
-def _is_video(value):
+def _is_video(value: object) -> bool:
     try:
         return decode.num_frames(value) > 0
     except (decode.DecodeError, TypeError):

@@ -12,6 +12,7 @@ without `tf.image`, and opens files by `epath` at these places.
 import importlib.util
 import os
 import types
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,9 +21,11 @@ from tensorflow_datasets.core.download import extractor
 from tensorflow_datasets.core.features import image_feature, video_feature
 from tensorflow_datasets.video import ucf101
 
+Encoded = TypeVar("Encoded")
 
-def enable():
-    """Makes the replacements; does nothing where TensorFlow is installed, or the second time."""
+
+def enable() -> None:
+    """Makes the replacements, once; does nothing where TensorFlow is installed."""
     if importlib.util.find_spec("tensorflow") or "dtype" in vars(tfds.features.Video):
         return
     # Video.__init__ calls tf.dtypes.as_dtype, and its `dtype` (of FeatureConnector) does so, too.
@@ -30,7 +33,8 @@ def enable():
     video_feature.tf = types.SimpleNamespace(dtypes=dtypes)
     tfds.features.Video.dtype = property(lambda self: self.np_dtype)
     # Frames that are given as arrays are encoded by tf.image.encode_png or encode_jpeg.
-    image_feature._ImageEncoder._encode_image = _encode_image
+    encoder = image_feature._ImageEncoder
+    encoder._encode_image = _encode_image  # pyright: ignore[reportAttributeAccessIssue] - names
     # ucf101 reads its lists, and the extractor writes an archive's files, through tf.io.gfile.
     files = types.SimpleNamespace(GFile=open, exists=os.path.exists)
     extractor.tf = ucf101.tf = types.SimpleNamespace(
@@ -39,7 +43,7 @@ def enable():
 
 
 def _encode_image(encoder, image: np.ndarray) -> bytes:
-    """Returns an image (uint8 or uint16 `[h, w, c]`, RGB) as the encoder's JPEG or PNG."""
+    """Returns an RGB image, uint8 or uint16 `[h, w, c]`, as JPEG or PNG, as the encoder is set."""
     image_feature._validate_np_array(image, shape=encoder.shape, dtype=encoder.np_dtype)
     swap = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}.get(image.shape[-1])
     ok, data = cv2.imencode(
@@ -51,14 +55,12 @@ def _encode_image(encoder, image: np.ndarray) -> bytes:
 
 
 class EncodedFrames(tfds.decode.Decoder):
-    """Leaves a Video feature's frames as the encoded pictures they are stored as."""
+    """Keeps the frames of a Video feature as encoded pictures, which `Stills` decodes later."""
 
-    dtype = np.object_
+    dtype = np.object_  # pyright: ignore[reportAssignmentType] - tfds reads it like its property
 
-    def decode_example(self, serialized_example):
-        """Returns the stored value."""
+    def decode_example(self, serialized_example: Encoded) -> Encoded:
         return serialized_example
 
-    def decode_batch_example_np(self, batch):
-        """Returns the stored values."""
+    def decode_batch_example_np(self, batch: Encoded) -> Encoded:
         return batch

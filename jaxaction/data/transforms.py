@@ -1,7 +1,7 @@
-"""Resizing, cropping and flipping frames: test-time crops, and random ones for training.
+"""Resizes, crops and flips frames, at fixed places for tests and at random ones for training.
 
-Frames are uint8 `[t, h, w, c]`. Sizes and crops agree with MMAction2 1.2.0
-(`mmaction/datasets/transforms/processing.py`); resizing is OpenCV's bilinear, as there.
+Sizes and crops agree with MMAction2 1.2.0 (`mmaction/datasets/transforms/processing.py`). Both
+resize with OpenCV's bilinear interpolation.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ FLOW_CHANNELS = 2
 
 
 class Box(NamedTuple):
-    """A part of a picture, in pixels from its upper left corner."""
+    """A part of a picture in pixels; `top` and `left` count from its upper left corner."""
 
     top: int
     left: int
@@ -27,7 +27,7 @@ class Box(NamedTuple):
 
 
 def resize(frames: Frames, size: tuple[int, int]) -> Resized:
-    """Returns the frames at `size` (h, w), bilinear, shape not kept."""
+    """Returns the frames resized to `size` (h, w), which may change their aspect."""
     height, width = size
     if frames.shape[1:3] == (height, width):
         return frames
@@ -38,7 +38,7 @@ def resize(frames: Frames, size: tuple[int, int]) -> Resized:
 
 
 def resize_short_side(frames: Frames, short_side: int) -> Resized:
-    """Returns the frames with their shorter side at `short_side` pixels, shape kept."""
+    """Returns the frames resized to `short_side` pixels at their shorter side, in their aspect."""
     height, width = frames.shape[1:3]
     scale = short_side / min(height, width)
     return resize(frames, (int(height * scale + 0.5), int(width * scale + 0.5)))
@@ -56,9 +56,9 @@ def center_crop(frames: Frames, size: tuple[int, int]) -> list[Resized]:
 
 
 def three_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
-    """Returns left, right and middle (of an upright picture: top, bottom, middle).
+    """Returns the left, right and middle crop, or for upright pictures top, bottom and middle.
 
-    One side of the crop must be the frame's, as in MMAction2; else `InputError`.
+    `InputError` if neither side of the crop is as long as the frame's, as MMAction2 requires.
     """
     spare_h, spare_w = _spare_pixels(frames, size)
     if spare_h and spare_w:
@@ -67,7 +67,7 @@ def three_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
             f"{_size_text(frames.shape[1:3])}; set short_side to a side of size, or crops to center"
             " or ten"
         )
-    # Twice the half: an odd spare pixel stays unused at the far end.
+    # Twice the half, not all: as in MMAction2, an odd spare pixel at the far end is not used.
     corners = [(0, 0), (spare_h // 2 * 2, spare_w // 2 * 2), (spare_h // 2, spare_w // 2)]
     return [cut(frames, Box(top, left, *size)) for top, left in corners]
 
@@ -75,7 +75,7 @@ def three_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
 def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
     """Returns the four corners and the middle, each followed by its mirror image."""
     spare_h, spare_w = _spare_pixels(frames, size)
-    crops = []
+    crops: list[Resized] = []
     for top, left in _fixed_places(spare_h // 4, spare_w // 4, 5):
         crop = cut(frames, Box(top, left, *size))
         crops += [crop, flip(crop)]
@@ -85,8 +85,9 @@ def ten_crops(frames: Frames, size: tuple[int, int]) -> list[Resized]:
 def flip(frames: Frames) -> Frames:
     """Returns the frames mirrored left to right.
 
-    Two channels are x and y of optical flow: what went left goes right then, so that x becomes
-    255 - x. (MMAction2 means that, but inverts x and y of every other frame.)
+    Two channels are x and y of optical flow. In the mirrored frames motion to the left goes to the
+    right, so x becomes 255 - x. MMAction2 intends this too, but inverts x and y of every second
+    frame.
     """
     mirrored = np.empty(frames.shape, np.uint8)
     for source, target in zip(frames, mirrored, strict=True):
@@ -99,7 +100,10 @@ def flip(frames: Frames) -> Frames:
 def stack_frames(
     clips: UInt8[np.ndarray, "v frames h w c"], stack: int
 ) -> UInt8[np.ndarray, "v t h w c2"]:
-    """Returns clips `[v, t, h, w, s * c]` in which `stack` frames in a row are channels of one."""
+    """Returns clips in which every `stack` frames in a row have become the channels of one.
+
+    `[v, t * stack, h, w, c]` becomes `[v, t, h, w, stack * c]`.
+    """
     if stack == 1:
         return clips
     v, frames, height, width, channels = clips.shape
@@ -111,7 +115,7 @@ CROPS = {"center": center_crop, "three": three_crops, "ten": ten_crops}
 
 
 def random_box(height: int, width: int, size: tuple[int, int], rng: np.random.Generator) -> Box:
-    """Returns a box of just `size` (h, w) anywhere in a picture."""
+    """Returns a box of `size` (h, w) at a random place in a picture."""
     _check_fits((height, width), size)
     top = int(rng.integers(height - size[0] + 1))
     left = int(rng.integers(width - size[1] + 1))
@@ -125,10 +129,12 @@ def random_resized_box(
     area: tuple[float, float] = (0.08, 1.0),
     aspect: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Box:
-    """Returns a box of random area (share of the picture), aspect (w / h) and place.
+    """Returns a box of random area (as a share of the picture), aspect (w / h) and place.
 
-    After ten tries that don't fit, the middle square. MMAction2's `RandomResizedCrop`.
+    If ten random boxes don't fit, it is the largest square in the middle. MMAction2's
+    `RandomResizedCrop`.
     """
+    # On a logarithmic scale, wide boxes are as frequent as tall ones.
     aspects = np.exp(rng.uniform(*np.log(aspect), size=10))
     areas = rng.uniform(*area, size=10) * height * width
     widths = np.round(np.sqrt(areas * aspects)).astype(int)
@@ -149,10 +155,11 @@ def multi_scale_box(
     places: int,
     rng: np.random.Generator,
 ) -> Box:
-    """Returns a box of one of some sizes at one of 5 or 13 fixed places.
+    """Returns a box of a random size among several, at one of 5 or 13 fixed places.
 
-    Heights and widths are the picture's short side times a scale, at most `max_gap` scales apart,
-    and snap to `size` when within 3 pixels of it. MMAction2's `MultiScaleCrop`.
+    Its height and width are the picture's shorter side times a scale each; their places in `scales`
+    differ by at most `max_gap`. A side within 3 pixels of that in `size` becomes equal to it.
+    MMAction2's `MultiScaleCrop`.
     """
     sides = [int(min(height, width) * scale) for scale in scales]
     pairs = [
@@ -165,23 +172,23 @@ def multi_scale_box(
     return Box(top, left, h, w)
 
 
-def _snap(side, wanted, limit):
+def _snap(side: int, wanted: int, limit: int) -> int:
     return wanted if abs(side - wanted) < 3 and wanted <= limit else side
 
 
-def _fixed_places(step_h, step_w, count) -> list[tuple[int, int]]:
-    """Returns (top, left) of MMAction2's fixed crops, in its order."""
+def _fixed_places(step_h: int, step_w: int, count: int) -> list[tuple[int, int]]:
+    """Returns (top, left) of the first `count` fixed crops, in MMAction2's order."""
     quarters = [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]
     quarters += [(2, 0), (2, 4), (4, 2), (0, 2), (1, 1), (1, 3), (3, 1), (3, 3)]
     return [(top * step_h, left * step_w) for top, left in quarters[:count]]
 
 
-def _spare_pixels(frames, size):
-    _check_fits(frames.shape[1:3], size)
+def _spare_pixels(frames: Frames, size: tuple[int, int]) -> tuple[int, int]:
+    _check_fits((frames.shape[1], frames.shape[2]), size)
     return frames.shape[1] - size[0], frames.shape[2] - size[1]
 
 
-def _check_fits(frame_size, size):
+def _check_fits(frame_size: tuple[int, int], size: tuple[int, int]) -> None:
     if size[0] > frame_size[0] or size[1] > frame_size[1]:
         raise InputError(
             f"a crop of {_size_text(size)} does not fit in a frame of {_size_text(frame_size)}; "
@@ -189,5 +196,5 @@ def _check_fits(frame_size, size):
         )
 
 
-def _size_text(size):
+def _size_text(size: tuple[int, ...]) -> str:
     return f"{size[0]}x{size[1]}"

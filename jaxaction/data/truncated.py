@@ -1,28 +1,28 @@
-"""Tells videos that open but are cut off: fewer frames can be decoded than the header promises."""
+"""Finds videos that open but are cut off: their header promises more frames than can be decoded."""
 
 import io
-from typing import Any
 
-import av
+import av.error
 
 from jaxaction.data import decode
 from jaxaction.data.stills import FrameFolder
 
-# A header may count a few frames that are never shown; fewer than this share is a cut-off file.
+# A header may count a few frames that are never shown. With less than this share of the promised
+# frames, a file counts as cut off.
 MIN_SHARE = 0.9
 
 
 def describe_truncation(frames: int, promised: int) -> str:
-    """`is cut off or damaged: 81 of 280 frames can be decoded`; "" of a complete video."""
+    """Returns `is cut off or damaged: 81 of 280 frames can be decoded`, or "" if it is complete."""
     if frames >= MIN_SHARE * promised:
         return ""
     return f"is cut off or damaged: {frames} of {promised} frames can be decoded"
 
 
-def header_frames(video: Any) -> int:
-    """How many frames a file's header promises; 0 where it doesn't, and for pictures.
+def header_frames(video: object) -> int:
+    """Returns the number of frames in a file's header; 0 without one, and for pictures.
 
-    `video` is what `decode.open_video` takes.
+    `video` is anything that `decode.open_video` takes.
     """
     if isinstance(video, FrameFolder | list | tuple):
         return 0

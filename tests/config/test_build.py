@@ -60,10 +60,10 @@ def test_a_list_of_videos_is_refused_if_the_source_is_tfds(config):
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
-        ("color_jitter", (0.4, 0.4, 0.4, 0.9), "and of hue, of 0 to 0.5"),
+        ("color_jitter", (0.4, 0.4, 0.4, 0.9), "and of hue, from 0 to 0.5"),
         ("color_jitter", (0.4, 0.4, 0.4), "neither .. nor the strengths"),
-        ("rand_augment", (2, 90), "magnitude of 0 to 10"),
-        ("rand_augment", (2, -1), "magnitude of 0 to 10"),
+        ("rand_augment", (2, 90), "magnitude from 0 to 10"),
+        ("rand_augment", (2, -1), "magnitude from 0 to 10"),
     ],
 )
 def test_colours_out_of_range_are_refused_before_the_first_clip(config, key, value, words):

@@ -1,10 +1,10 @@
-"""Annotation files: what they may hold, and how a mistake in them is told."""
+"""Annotation files: the lines that they may have, and the message for each mistake."""
 
 import cv2
 import numpy as np
 import pytest
 
-from jaxaction.data import decode
+from jaxaction.data import annotation_lines, decode
 from jaxaction.data.annotations import annotation_source
 from jaxaction.errors import InputError
 
@@ -29,7 +29,7 @@ def test_lines_are_a_path_and_a_label(folder):
     assert source[1] == ("b c.mp4", str(folder / "b c.mp4"), 2)
 
 
-def test_an_id_is_the_path_as_it_is_listed(folder):
+def test_an_id_is_the_listed_path(folder):
     source = annotation_source(written(folder, "a.mp4 0\nb c.mp4 1\n"))
     assert [source.id(i) for i in range(2)] == ["a.mp4", "b c.mp4"]
 
@@ -50,17 +50,20 @@ def test_labels_are_named_by_a_file_beside_the_list(folder):
     assert annotation_source(written(folder, "a.mp4 1")).label_names == ("run", "jump high")
 
 
-def test_too_few_label_names_are_refused(folder):
+def test_a_label_without_a_name_is_refused_with_its_line(folder):
     written(folder, "run\n", "labels.txt")
-    with pytest.raises(
-        InputError, match="names 1 classes, but .*txt has the label 1, .* needs 2; add"
-    ):
-        annotation_source(written(folder, "a.mp4 1"))
-    few = written(folder, "a.mp4 0")
-    with pytest.raises(
-        InputError, match="1 classes, but model.num_classes is 12; set .*_classes=0"
-    ):
-        annotation_source(few, num_classes=12)
+    message = "labels.txt names 1 labels, but .*train.txt:2 has label 1 .*; name every label, one a"
+    with pytest.raises(InputError, match=message):
+        annotation_source(written(folder, "a.mp4 0\nb c.mp4 1"), num_classes=12)
+
+
+def test_fewer_names_than_classes_are_refused_with_the_way_to_take_the_number_from_them(folder):
+    written(folder, "run\njump\nsit\n", "labels.txt")
+    message = "labels.txt names 3 labels, but there are 12 classes.*; set model.num_classes=0 to"
+    file = written(folder, "a.mp4 1")
+    with pytest.raises(InputError, match=message):
+        annotation_source(file, num_classes=12)
+    assert len(annotation_source(file, num_classes=0).label_names) == 3
 
 
 @pytest.mark.parametrize(
@@ -76,18 +79,44 @@ def test_too_few_label_names_are_refused(folder):
         ("\na.mp4 5\n", "train.txt:2: label 5 is not below the number of classes, 5"),
     ],
 )
-def test_a_bad_line_is_told_with_its_number(folder, text, message):
+def test_a_bad_line_is_refused_with_its_number(folder, text, message):
     with pytest.raises(InputError, match=message) as raised:
         annotation_source(written(folder, text), num_classes=5)
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_list_is_told(tmp_path):
+def test_many_lines_with_one_mistake_get_one_message_with_their_number(folder):
+    rows = [f"a.mp4,class {i}\n" for i in range(27)]
+    refused = []
+    with pytest.raises(InputError, match=r"train.csv:2: label 'class 0' .* \(the same in 26 more"):
+        annotation_source(written(folder, "path,label\n" + "".join(rows), "train.csv"))
+    text = "path,label\n,1\n" + "".join(rows) + "a.mp4,0\n"
+    file = written(folder, text, "train.csv")
+    entries = annotation_lines.read_entries(file, folder, (), False, refused.append)
+    assert [entry.labels for entry in entries] == [(0,)]
+    assert str(refused[0]).endswith("train.csv:2: the line lacks a path")
+    assert "train.csv:3: label 'class 0' is neither" in str(refused[1])
+    assert str(refused[1]).endswith("(the same in 26 more lines)") and len(refused) == 2
+
+
+def test_a_few_lines_with_one_mistake_are_named_one_by_one(folder):
+    file, refused = written(folder, "a.mp4 x\nb c.mp4 y\na.mp4\na.mp4 z\n"), []
+    annotation_lines.read_entries(file, folder, (), False, refused.append)
+    assert [str(error).split(": ")[0].rpartition(":")[2] for error in refused] == list("1234")
+
+
+def test_a_folder_instead_of_a_list_is_refused_with_the_form_of_a_list(tmp_path):
+    message = "is a folder; name a text file that lists its videos, one a line: the path and the la"
+    with pytest.raises(InputError, match=message):
+        annotation_source(tmp_path)
+
+
+def test_a_missing_list_is_refused(tmp_path):
     with pytest.raises(InputError, match="nowhere.txt does not exist"):
         annotation_source(tmp_path / "nowhere.txt")
 
 
-def test_a_list_that_is_no_text_is_told(tmp_path):
+def test_a_list_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InputError, match="list.txt cannot be read as text"):
         annotation_source(tmp_path / "list.txt")
@@ -97,7 +126,7 @@ def test_one_missing_video_is_left_to_the_loader(folder):
     assert len(annotation_source(written(folder, "a.mp4 0\ngone.mp4 1\n"))) == 2
 
 
-def test_a_list_of_nothing_but_missing_videos_is_told_at_once(folder):
+def test_a_list_of_missing_videos_only_is_refused_at_once(folder):
     with pytest.raises(InputError, match="none of the 2 videos in .* exists .*set data.root"):
         annotation_source(written(folder, "gone.mp4 0\nlost.mp4 1\n"))
 
@@ -129,7 +158,7 @@ def test_a_csv_without_a_header_is_lines_of_a_path_and_a_label(folder):
         ("path,label\na.mp4,run\n", "train.csv:2: label 'run' is neither a whole number nor"),
     ],
 )
-def test_a_bad_csv_is_told(folder, text, message):
+def test_a_bad_csv_is_refused(folder, text, message):
     with pytest.raises(InputError, match=message):
         annotation_source(written(folder, text, "train.csv"))
 
@@ -142,7 +171,7 @@ def test_with_multi_label_every_number_at_the_end_is_a_label(folder):
 
 
 @pytest.mark.parametrize("first", ["a.mp4 0\n", "gone 7.mp4 3 0\n", ""])
-def test_several_labels_without_multi_label_are_told(folder, first):
+def test_several_labels_without_multi_label_are_refused(folder, first):
     file = written(folder, first + "b c.mp4 1 0 12\n")
     message = rf"train.txt:{2 if first else 1} ends in several numbers; set data.multi_label=True"
     with pytest.raises(InputError, match=message):
@@ -156,7 +185,7 @@ def test_a_path_may_end_in_a_number(folder):
     assert [source.id(i) for i in range(3)] == ["a.mp4", "b 7", "b 8"]
 
 
-def test_a_csv_of_several_labels_separates_them_by_spaces_or_semicolons(folder):
+def test_several_labels_in_a_csv_are_separated_by_spaces_or_semicolons(folder):
     file = written(folder, "path,labels\na.mp4,0 4\nb c.mp4,1;2;3\n", "train.csv")
     source = annotation_source(file, multi_label=True)
     assert [source[i].label for i in range(2)] == [(0, 4), (1, 2, 3)]
@@ -218,16 +247,11 @@ def test_flow_is_the_pair_of_x_and_y(frames):
 @pytest.mark.parametrize(
     ("line", "modality", "message"),
     [
-        ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but holds 5"),
-        ("jump 3 0", "flow", "jump has 0 series of flow, x_\\* and y_\\*, not one"),
-        ("empty 3 0", "rgb", "empty has no numbered pictures, such as img_00001.jpg"),
-        ("clips 2 0", "rgb", "clips has 1 videos .a.mp4. and no pictures; list each video itself"),
+        ("run 1 6 0", "rgb", "run 1 is listed with 6 frames, but has 5"),
+        ("jump 3 0", "flow", "jump contains no pairs of series x_\\* and y_\\* of flow"),
+        ("empty 3 0", "rgb", "empty contains no numbered pictures, such as img_00001.jpg"),
         ("gap 2 0", "rgb", "gap lacks the picture with number 2"),
-        (
-            "two 1 0",
-            "rgb",
-            "two has several series of numbered pictures .a\\*.png, b\\*.png.; keep one",
-        ),
+        ("two 1 0", "rgb", "two contains 2 series of numbered pictures, a\\*.png, b\\*.png; l"),
     ],
 )
 def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message):
@@ -239,6 +263,24 @@ def test_a_folder_that_is_not_as_listed_is_named(frames, line, modality, message
     (frames / "clips").mkdir()
     (frames / "clips" / "a.mp4").write_bytes(b"")
     source = annotation_source(written(frames, line), modality=modality)
+    with pytest.raises(decode.DecodeError, match=message):
+        opened(source, 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("1.mp4", "2.MP4"), r"clips is a folder of video files \(2 video files.*; list each file"),
+        (("1.mp4",), r"clips is a folder of video files \(a video file.*clips/1.mp4 LABEL`"),
+        (("x_1.png", "y_1.png"), "clips contains only pictures of flow.* set data.modality=flow"),
+        (("cover.png",), "clips contains no numbered pictures"),
+    ],
+)
+def test_a_folder_without_numbered_pictures_is_refused_with_its_content(tmp_path, files, message):
+    (tmp_path / "clips").mkdir()
+    for file in files:
+        (tmp_path / "clips" / file).write_bytes(b"x")
+    source = annotation_source(written(tmp_path, "clips 0"))
     with pytest.raises(decode.DecodeError, match=message):
         opened(source, 0)
 

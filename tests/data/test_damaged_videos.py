@@ -202,7 +202,7 @@ def test_damage_ends_in_frames_or_in_a_refusal(name, length):
             assert frames.shape == (3, 48, 64, 3)
 
 
-def test_damage_in_a_key_frame_is_noticed_by_those_who_begin_there():
+def test_damage_in_a_key_frame_is_noticed_when_decoding_begins_there():
     data = bytearray(make(H264))
     with av.open(io.BytesIO(data)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.is_keyframe]
@@ -234,7 +234,7 @@ def test_frames_that_an_edit_list_hides_do_not_count():
     check_any_frames(bytes(data))
 
 
-def test_a_frame_that_mkv_lost_does_not_shift_what_needs_it():
+def test_frames_of_an_mkv_that_lost_one_are_those_of_decoding_everything():
     file = io.BytesIO()
     with av.open(io.BytesIO(make(MKV))) as source, av.open(file, "w", "matroska") as output:
         stream = output.add_stream_from_template(source.streams.video[0])
@@ -268,7 +268,7 @@ def test_a_size_that_changes_on_the_way_is_refused_in_one_read(container):
     with decode.open_video(data) as video:
         assert video.read([70, 50]).shape == (2, 64, 96, 3)
         assert close(video.read([39, 1]), pictures()[[39, 1]], 12)
-    with pytest.raises(decode.DecodeError, match=r"video of \d+ bytes changes its frame size"):
+    with pytest.raises(decode.DecodeError, match=r"video of \d+ bytes has frames of several sizes"):
         decode.read_frames(data, [2, 70])
 
 
@@ -319,7 +319,7 @@ def test_colors_that_cannot_be_converted_are_refused_by_name():
 
 
 @pytest.mark.parametrize("recipe", [H264, MPEG4, VP9, dict(container="h264", g="12", bf="0")])
-def test_fps_is_what_the_file_says_or_a_guess(recipe):
+def test_fps_is_the_rate_in_the_file_or_a_guess(recipe):
     with decode.open_video(make(recipe)) as video:
         assert video.fps == 25
 

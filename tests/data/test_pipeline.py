@@ -153,7 +153,7 @@ def test_a_training_clip_is_cut_and_resized_from_the_video(videos):
     )
 
 
-def test_flipping_mirrors_the_clip_and_swaps_the_labels_it_is_told():
+def test_flipping_mirrors_the_clip_and_swaps_the_given_labels():
     transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, ((0, 1), (4, 5)))
     data = encoded(count=3)
     for label, expected in ((0, 1), (1, 0), (4, 5), (2, 2)):
@@ -162,7 +162,7 @@ def test_flipping_mirrors_the_clip_and_swaps_the_labels_it_is_told():
         np.testing.assert_array_equal(clip, decoded(data)[:, :, ::-1])
 
 
-def test_flipping_has_the_probability_it_is_told():
+def test_flipping_has_the_given_probability():
     transform = TrainTransform("segments", 1, 1, 48, "random", (48, 64), 0.5)
     data, rng = encoded(count=1), np.random.default_rng(0)
     plain = decoded(data)
@@ -170,7 +170,7 @@ def test_flipping_has_the_probability_it_is_told():
     assert 35 < sum(flipped) < 65  # three standard deviations
 
 
-def test_flipping_swaps_every_label_of_several():
+def test_flipping_swaps_each_of_several_labels():
     transform = TrainTransform("segments", 3, 1, 48, "random", (48, 64), 1.0, ((0, 1),))
     assert transform(encoded(count=3), (0, 5), np.random.default_rng(0))[1] == (1, 5)
 
@@ -232,7 +232,7 @@ def test_videos_that_a_mirror_changes_are_never_flipped(videos, monkeypatch):
 
 @pytest.mark.parametrize("crop", TRAIN_CROPS)
 @pytest.mark.parametrize("sampling", ["clips", "segments", "dense", "uniform"])
-def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
+def test_every_crop_and_sampling_gives_the_given_size(crop, sampling):
     transform = TrainTransform(sampling, 5, 2, 40, crop, (36, 32), 0.5)
     clip, _ = transform(encoded(count=12), 0, np.random.default_rng(0))
     assert clip.shape == (5, 36, 32, 3)
@@ -257,7 +257,7 @@ def test_every_crop_and_sampling_gives_the_size_it_is_told(crop, sampling):
         ((*VALID, (), "rgb", 1, "stop"), "data.past_end 'stop' is not one of loop"),
         ((*VALID, (), "rgb", 1, "loop", -5.0), "data.target_fps -5.0 is not possible"),
         ((*USUAL, (0.5,), (), 0.0), "data.color_jitter .* neither .. nor the strengths"),
-        ((*USUAL, (0.5, 0.5, 0.5, 2.0), (), 0.0), "data.color_jitter .* of 0 to 1"),
+        ((*USUAL, (0.5, 0.5, 0.5, 2.0), (), 0.0), "data.color_jitter .* from 0 to 1"),
         ((*USUAL, (), (2,), 0.0), "data.rand_augment .* nor .number of operations, magnitude"),
         ((*USUAL, (), (), 1.5), "data.random_erasing 1.5 is not a probability"),
     ],
@@ -303,7 +303,9 @@ def test_testing_shows_the_views_that_read_views_gives(videos):
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(videos):
-    with pytest.raises(InputError, match="batch_size 4 is not a multiple of 3 processes"):
+    with pytest.raises(
+        InputError, match="batch_size 4 is not a multiple of the 3 processes; set it to a multiple"
+    ):
         pipeline.test_loader(videos, TEST, 4, 0, (0, 3))
 
 

@@ -1,4 +1,4 @@
-"""The test protocol: its values, its text, and the views it makes."""
+"""The test protocol: its values, its text, and the views that it makes of a video."""
 
 import dataclasses
 import itertools
@@ -82,7 +82,7 @@ def test_an_impossible_value_is_named_with_its_key(fields, message):
         changed(**fields)
 
 
-def test_the_check_names_the_section_it_is_told():
+def test_the_message_names_the_section_that_is_given():
     with pytest.raises(InputError, match="^val.crops 'four'"):
         check_protocol(dataclasses.asdict(PAPER) | {"crops": "four"}, section="val")
 
@@ -156,7 +156,7 @@ def test_a_target_frame_rate_spreads_a_clip_over_the_same_time():
     paced = changed(clip_len=4, frame_interval=2, num_clips=1, target_fps=10.0)
     assert paced.frames(40, fps=20.0).tolist() == [[12, 17, 22, 27]]
     assert paced.frames(40, fps=10.0).tolist() == [[16, 18, 20, 23]]
-    with pytest.raises(InputError, match="target_fps 10 needs videos that tell their frames a sec"):
+    with pytest.raises(InputError, match="target_fps 10 needs videos with a frame rate, which"):
         paced.frames(40, fps=0.0)
 
 
@@ -195,7 +195,9 @@ def test_in_mirrored_crops_of_flow_x_points_the_other_way(tmp_path):
     np.testing.assert_array_equal(crop, frames[:, :, :8])
 
 
-def test_a_video_in_colours_is_no_flow():
+def test_a_video_in_colours_is_refused_as_flow():
     protocol = Protocol("clips", 2, 1, 1, 32, "center", (32, 32), "prob", modality="flow")
-    with pytest.raises(InputError, match="a video of 3 channels is no flow; .*jaxaction data flow"):
+    with pytest.raises(
+        InputError, match="a video with 3 channels is no flow; .*jaxaction data flow"
+    ):
         read_views(encoded(count=2), protocol)

@@ -339,7 +339,7 @@ def test_a_bad_video_is_named_once_and_training_goes_on(folder, tmp_path):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        ("train", "cannot be read; mend or remove them"),
+        ("train", "cannot be read .*; correct the list and data.root, or remove"),
         ("test", "videos can't be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Drawing and encoding for made-up videos: textures, shapes, h264."""
+"""Draws and encodes generated videos: textures, shapes, h264."""
 
 import io
 from typing import NamedTuple
@@ -31,8 +31,15 @@ def shape(rng: np.random.Generator) -> Shape:
     return Shape(picture, _outline(rng)[..., None])
 
 
-def texture(side, colour, other_colour, cells, rng) -> Float[np.ndarray, "h w 3"]:
-    """Returns a smooth random blend of two colours, `cells` blobs across."""
+def texture(
+    side: int,
+    colour: Float[np.ndarray, " 3"],
+    other_colour: Float[np.ndarray, " 3"],
+    cells: int,
+    rng: np.random.Generator,
+) -> Float[np.ndarray, "h w 3"]:
+    """Returns a smooth random blend of two colours, with `cells` blobs along each side."""
+    # The range goes beyond 0 to 1, so that parts of the texture are of one pure colour.
     blend = rng.uniform(-0.3, 1.3, (cells, cells)).astype(np.float32)
     blend = cv2.resize(blend, (side, side), interpolation=cv2.INTER_CUBIC)[..., None]
     blend = np.clip(blend, 0, 1)
@@ -49,7 +56,8 @@ def paste(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Returns the background with the shape over it.
 
-    `center` is (x, y) and `size` the patch's side, in pixels; `angle` in degrees clockwise.
+    `center` (x, y) and `size`, the side of the shape's square, are in pixels; `angle` is in degrees
+    clockwise.
     """
     matrix = cv2.getRotationMatrix2D((_PATCH / 2, _PATCH / 2), -angle, size / _PATCH)
     matrix[:, 2] += np.array(center) - _PATCH / 2
@@ -60,13 +68,15 @@ def paste(
 
 
 def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: int) -> bytes:
-    """Returns the frames as an h264 mp4 in which every frame is coded alone, and alike."""
+    """Returns the frames as an h264 mp4 in which every frame is coded alone and in the same way."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.thread_count = 1  # the same bytes on any machine
+        # Groups of one picture ("g") and a fixed quantizer ("qp"): no frame depends on another, so
+        # that none shows where in the clip it is.
         stream.options = {"preset": "veryfast", "qp": "24", "g": "1"}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
@@ -74,10 +84,10 @@ def encode(frames: UInt8[np.ndarray, "t h w 3"], fps: int) -> bytes:
     return file.getvalue()
 
 
-def _outline(rng) -> Float[np.ndarray, "h w"]:
+def _outline(rng: np.random.Generator) -> Float[np.ndarray, "h w"]:
     """Returns the mask of a random long polygon or star, heavy at one end, with soft edges.
 
-    It turns about the middle of the patch: like the hand of a clock, not like a wheel.
+    Turned about the middle of its square, it looks like the hand of a clock, not like a wheel.
     """
     corners = int(rng.integers(2, 7))
     inner = rng.uniform(0.6, 1)

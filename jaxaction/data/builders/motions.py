@@ -1,15 +1,19 @@
-"""The data set `motions`: short clips whose class is only in the motion, made on the spot."""
+"""The data set `motions`: short generated clips that only their motion can classify."""
 
 import concurrent.futures
 import itertools
 import os
+from collections.abc import Iterator
+from typing import cast
 
 import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import Int, UInt8
 
 from jaxaction.data.builders import drawing
 
-# Name, and what changes linearly over the clip: x and y (to the right, down), log size, angle.
+# By name, the direction in which x (to the right), y (down), log size and angle change. Opposite
+# motions are next to each other: `OPPOSITE` depends on it.
 MOTIONS = {
     "moving right": (1, 0, 0, 0),
     "moving left": (-1, 0, 0, 0),
@@ -33,7 +37,7 @@ FPS = 12
 
 
 class MotionsConfig(tfds.core.BuilderConfig):
-    """How many clips there are in each split."""
+    """The number of clips in each split."""
 
     def __init__(self, train: int, test: int, **fields):
         super().__init__(**fields)
@@ -70,15 +74,15 @@ class Motions(tfds.core.GeneratorBasedBuilder):
             supervised_keys=("video", "label"),
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: object) -> dict[str, Iterator]:
         del dl_manager  # nothing is downloaded
-        config = self.builder_config
+        config = cast(MotionsConfig, self.builder_config)
         return {
             "train": self._generate_examples("train", config.train),
             "test": self._generate_examples("test", config.test),
         }
 
-    def _generate_examples(self, split, count):
+    def _generate_examples(self, split: str, count: int) -> Iterator[tuple[str, dict[str, object]]]:
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             videos = pool.map(encoded_clip, itertools.repeat(split), range(count))
             for index, video in enumerate(videos):
@@ -93,8 +97,10 @@ def encoded_clip(split: str, index: int) -> bytes:
     return drawing.encode(clip(directions, rng), FPS)
 
 
-def clip(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Returns the frames uint8 `[t, h, w, 3]` of a random object with this motion.
+def clip(
+    directions: Int[np.ndarray, " 4"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "t h w 3"]:
+    """Returns the frames of a random object with this motion.
 
     `directions` is -1, 0 or 1 for each of x, y, log size and angle. A value that moves is
     swept evenly over its range in the clip. One that does not is frozen at a random place of the
@@ -107,7 +113,7 @@ def clip(directions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     turn = rng.uniform(200, 300)  # degrees
     reach = np.array([travel, travel, np.log(ratio), turn])
     middle = [*rng.uniform(-6, 6, 2) + SIDE / 2, np.log(rng.uniform(42, 56)), rng.uniform(0, 360)]
-    frozen = rng.uniform(-0.5, 0.5, 4)
+    frozen = rng.uniform(-0.5, 0.5, 4)  # the range of the time below
     frames = []
     for time in np.linspace(-0.5, 0.5, NUM_FRAMES):
         x, y, log_size, angle = middle + reach * np.where(directions, directions * time, frozen)

@@ -210,7 +210,7 @@ def test_flow_is_read_as_such(folder, run):
     frames(folder, "colours")
     written(folder, "l.txt", "flow 3 0", "colours 3 0")
     code, lines = run("l.txt", "--modality", "flow")
-    assert code == 1 and lines[0].startswith("l.txt:2: colours has 0 series of flow")
+    assert code == 1 and lines[0].startswith("l.txt:2: colours contains no pairs of series")
 
 
 def test_paths_are_relative_to_the_root(folder, run):
@@ -227,7 +227,7 @@ def test_paths_are_relative_to_the_root(folder, run):
         (["empty.txt"], "empty.txt lists no videos"),
         (["l.txt", "./l.txt"], "a list is named twice"),
         (["l.txt", "--threads", "-1"], "--threads -1: give 1 or more"),
-        (["."], r"^\. is a folder; name a text file with one `path label` a line$"),
+        (["."], r"^\. is a folder; name a text file that lists its videos, one a line: the path "),
         (["0.mp4"], r"0.mp4 cannot be read as text in UTF-8; name a list with one `path label` a "),
         (["many.txt"], "many.txt:2 ends in several numbers; set --multi-label if they are labels"),
         (["l.txt", "--modality", "flow"], "l.txt lists videos .* --modality flow"),

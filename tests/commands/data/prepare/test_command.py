@@ -164,7 +164,9 @@ def test_the_reader_names_the_command_for_all_that_is_made_of_files():
 
 def test_a_name_without_its_config_is_told_which_there_are(tmp_path):
     run("kinetics/400", write(tmp_path / "in", FOLDERS), tmp_path)
-    with pytest.raises(InputError, match="kinetics is not all of a name; .* holds kinetics/400"):
+    with pytest.raises(
+        InputError, match="kinetics lacks its second part; set it to one of kinetics/400 in"
+    ):
         tfds_sources.tfds_source("kinetics", "train", tmp_path)
 
 
