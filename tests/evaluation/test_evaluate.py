@@ -42,6 +42,8 @@ class Colours(list):
     """Videos of one colour each: the label is its channel; None is a video that can't be read."""
 
     label_names = ("red", "green", "blue")
+    mirror_changes_class = False
+    multi_label = False
 
     def __init__(self, channels, labels=None):
         labels = [channel or 0 for channel in channels] if labels is None else labels
